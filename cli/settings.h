@@ -1,0 +1,62 @@
+/*
+ * settings: one table (key, type, default, limits, help) drives the YAML file, the environment
+ * (KOSEKI_AMQP_LISTEN), --set KEY=VALUE, --help and docs/settings.md; the later wins. Unknown keys
+ * stop the start.
+ *
+ * Threads:   read before threads start; immutable after.
+ * Ownership: texts belong to the settings and live until settings_done.
+ * Errors:    every problem is reported with its place ("koseki.yaml:12: …", "--set amqp.listen: …",
+ *            "KOSEKI_…: …") through `problem`; KS_INVALID if there was any.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "service/service.h"
+
+struct settings {
+    const char *data_dir;
+    int64_t threads;         /* 0: one per core */
+    const char *amqp_listen; /* NULL: closed; so for all listeners */
+    const char *amqp_tls_listen;
+    int64_t amqp_link_credit;
+    int64_t amqp_max_frame_size;
+    int64_t amqp_max_message_size;
+    int64_t amqp_max_connections;
+    int64_t amqp_max_links;
+    const char *http_listen;
+    const char *http_tls_listen;
+    int64_t http_max_payload;
+    bool http_authentication;
+    const char *http_cors_allowed_origin;
+    const char *ops_listen;
+    const char *tls_cert; /* paths are absolute */
+    const char *tls_key;
+    const char *tls_client_ca;
+    const char *accounts;
+    int64_t passwords_max_bcrypt_cost;
+    int64_t store_map_size;
+    int64_t store_min_free;
+    int64_t limits_max_devices_per_tenant;
+    int64_t limits_max_credentials_per_device;
+    enum verify_mode provisioning_verify;
+    int64_t provisioning_event_wait_ms;
+    enum log_level log_level;
+    bool log_json;
+    struct arena arena;
+};
+
+typedef void settings_problem(const char *place, const char *text, void *arg);
+
+/* `sets` are the KEY=VALUE arguments in order. file may be NULL. */
+KS_MUST_CHECK enum ks_status settings_read(struct settings *out, const char *file,
+                                           const char *const *sets, size_t set_count,
+                                           settings_problem *problem, void *arg);
+void settings_done(struct settings *settings);
+/* The table as text, for --help. */
+void settings_print_help(FILE *to);

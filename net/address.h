@@ -1,0 +1,29 @@
+/*
+ * address: HOST:PORT texts, listening sockets, and the text of a bound or peer address.
+ *
+ * Threads: any. Name look-ups block: only at start and in the command line tools.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "base/status.h"
+
+/* "127.0.0.1:5672", "[::1]:5672" and a NUL. */
+struct net_address_text {
+    char text[80];
+};
+
+/* Splits HOST:PORT or [HOST]:PORT; a bare ":PORT" is refused, port 0 is fine. */
+KS_MUST_CHECK enum ks_status net_address_check(const char *host_port, struct ks_failure *why);
+/* A non-blocking listening socket with SO_REUSEADDR, TCP_NODELAY, backlog 1024; *bound is where. */
+KS_MUST_CHECK enum ks_status net_listen(const char *host_port, int *fd,
+                                        struct net_address_text *bound, struct ks_failure *why);
+/* A connected blocking socket, for the command line tools. */
+KS_MUST_CHECK enum ks_status net_connect(const char *host_port, int timeout_ms, int *fd,
+                                         struct ks_failure *why);
+void net_peer_text(int fd, struct net_address_text *out);
+/* A hash of the peer's address without its port: the fairness key. */
+uint64_t net_peer_key(int fd);

@@ -1,0 +1,36 @@
+/*
+ * reasons: the stable machine-readable codes of refusals. They are part of the interface: answers
+ * carry them, clients and operators match on them, docs list them.
+ */
+#pragma once
+
+#define REASON_UNKNOWN_TENANT     "unknown-tenant"
+#define REASON_UNKNOWN_DEVICE     "unknown-device"
+#define REASON_UNKNOWN_CREDENTIAL "unknown-credentials"
+#define REASON_DISABLED           "disabled"
+#define REASON_NO_TRUSTED_CA      "no-trusted-ca"
+#define REASON_PROVISIONING_OFF   "provisioning-off"
+#define REASON_BAD_SIGNATURE      "bad-signature"
+#define REASON_NOT_YET_VALID      "not-yet-valid"
+#define REASON_EXPIRED            "expired"
+#define REASON_SUBJECT_MISMATCH   "subject-mismatch"
+#define REASON_NOT_A_CERTIFICATE  "not-a-certificate"
+#define REASON_TEMPLATE_UNFILLED  "template-unfilled"
+#define REASON_ID_TAKEN           "id-taken"
+#define REASON_ALIAS_TAKEN        "alias-taken"
+#define REASON_CA_TAKEN           "ca-taken"
+#define REASON_AUTH_ID_TAKEN      "auth-id-taken"
+#define REASON_DEVICE_LIMIT       "device-limit"
+#define REASON_CREDENTIALS_LIMIT  "credentials-limit"
+#define REASON_BUSY               "busy"
+#define REASON_STORE_FULL         "store-full"
+#define REASON_DISK_FULL          "disk-full"
+#define REASON_READ_ONLY          "read-only"
+#define REASON_OUTBOX_FULL        "outbox-full"
+#define REASON_BAD_REQUEST        "bad-request"
+#define REASON_BAD_JSON           "bad-json"
+#define REASON_UNSUPPORTED        "unsupported-operation"
+#define REASON_NOT_AUTHORIZED     "not-authorized"
+#define REASON_GATEWAY            "gateway-not-authorized"
+#define REASON_VERSION            "version-mismatch"
+#define REASON_INTERNAL           "internal-error"

@@ -1,0 +1,31 @@
+/*
+ * lmdb_kv: the kv engine on LMDB. The only folder that includes <lmdb.h>.
+ *
+ * The environment is opened once per process with MDB_NOTLS and MDB_NORDAHEAD, never with
+ * MDB_WRITEMAP, MDB_NOSYNC or MDB_NOMETASYNC; its map is sized at start and never grown while
+ * serving. Stale readers are cleared at open and when the reader table is full.
+ *
+ * Errors: KS_IO if the folder or file cannot be read; KS_BUSY "data-dir-in-use" if another process
+ *         serves it (an flock on `koseki.lock` in the folder, unless opened read-only);
+ *         KS_CORRUPT "not-a-store" for a foreign or damaged file. The text names the path.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct kv;
+
+struct lmdb_kv_options {
+    const char *dir; /* made with mode 0700 if it is not there (not when read_only) */
+    uint64_t map_size;
+    unsigned max_readers;
+    bool read_only; /* for stat and export beside a serving process */
+};
+
+KS_MUST_CHECK enum ks_status lmdb_kv_open(struct kv **out, const struct lmdb_kv_options *options,
+                                          struct ks_failure *why);
+/* Clears slots of readers that died; call every 30 s or so. Any thread. */
+void lmdb_kv_check_readers(struct kv *kv);
