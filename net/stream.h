@@ -38,9 +38,11 @@ void stream_close(struct stream *stream);
 enum stream_result stream_read(struct stream *stream, void *to, size_t cap, size_t *done);
 enum stream_result stream_write(struct stream *stream, const void *from, size_t len, size_t *done);
 
-/* Whether `readable` is wanted; starts as true. With TLS, bytes that OpenSSL holds already cause a
- * call on the next turn. */
+/* Whether `readable` is wanted; starts as true. Calling it with true while OpenSSL holds decrypted
+ * bytes makes `readable` be called on the next turn: a reader that stops for fairness calls it. */
 void stream_want_read(struct stream *stream, bool want);
+/* Whether OpenSSL holds decrypted bytes that a read would give at once. */
+bool stream_pending(const struct stream *stream);
 /* Whether `writable` is wanted; starts as false. */
 void stream_want_write(struct stream *stream, bool want);
 /* Half-closes our side (and sends the TLS alert), as far as the socket takes it now. */
