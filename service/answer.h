@@ -29,5 +29,11 @@ void answer_clear(struct answer *answer);
 
 /* The status code that stands for a ks_status: one table for AMQP and HTTP. KS_OK is 200. */
 int answer_status_code(enum ks_status status);
-/* Turns a failure into a refusal: status code, reason, body {"description":…,"reason":…}. */
+/* The reason of a failure, or the one that stands for its status. */
+const char *answer_reason(enum ks_status status, const struct ks_failure *why);
+/* Appends failure text as a JSON string; what is no UTF-8 in it (text that was cut) becomes '?'. */
+void answer_add_text(struct buf *out, const char *text);
+/* Turns a failure into a refusal: status code, reason, body {"description":…,"reason":…}; no
+ * directive, no tenant. A failure without reason or text (why may be NULL) gets those of its
+ * status. */
 void answer_refuse(struct answer *answer, enum ks_status status, const struct ks_failure *why);

@@ -28,6 +28,15 @@ struct address {
 /* False: empty or starting with '/'. */
 bool address_parse(struct span text, struct address *out);
 
+/* For accounts, before the identity is shared: an identity with room for `grants` grants, counted
+ * once. */
+struct identity *identity_new(struct span name, size_t grants);
+enum identity_activity { ACTIVITY_READ = 1, ACTIVITY_WRITE = 2, ACTIVITY_EXECUTE = 4 };
+/* "r:" resource, or "o:" resource ":" operation when an operation is given (ptr not NULL). The
+ * activities of equal keys are united. */
+void identity_grant(struct identity *identity, struct span resource, struct span operation,
+                    unsigned activities);
+
 struct identity *identity_ref(struct identity *identity);
 void identity_unref(struct identity *identity);
 /* For logs; NUL-terminated. */

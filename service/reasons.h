@@ -34,3 +34,9 @@
 #define REASON_GATEWAY            "gateway-not-authorized"
 #define REASON_VERSION            "version-mismatch"
 #define REASON_INTERNAL           "internal-error"
+/* What a failure without a code of its own is called. */
+#define REASON_NOT_FOUND   "not-found"
+#define REASON_CONFLICT    "conflict"
+#define REASON_LIMIT       "limit"
+#define REASON_TOO_LARGE   "too-large"
+#define REASON_UNAVAILABLE "unavailable"
