@@ -191,10 +191,11 @@ static void flight_free(struct flight *flight)
     free(flight);
 }
 
-static void waiter_add_locked(struct flight *flight, const struct accounts_login *login,
-                              accounts_done *done, void *arg) LOCK_REQUIRES(flight->accounts->lock);
-static void waiter_add_locked(struct flight *flight, const struct accounts_login *login,
-                              accounts_done *done, void *arg)
+static void waiter_add_locked(struct accounts *accounts, struct flight *flight,
+                              const struct accounts_login *login, accounts_done *done, void *arg)
+    LOCK_REQUIRES(accounts->lock);
+static void waiter_add_locked(struct accounts *accounts, struct flight *flight,
+                              const struct accounts_login *login, accounts_done *done, void *arg)
 {
     struct waiter *waiter = must(malloc(sizeof(*waiter) + login->authorize_as.len));
 
@@ -271,7 +272,7 @@ static void flight_run(struct pool_job *job, bool discard)
     flight_free(flight);
     while (waiters != NULL) {
         struct waiter *waiter = waiters;
-        enum ks_status refused = discard ? KS_UNAVAILABLE : KS_UNAUTHORIZED;
+        enum ks_status refused = discard ? KS_BUSY : KS_UNAUTHORIZED;
 
         waiters = waiter->next;
         waiter->done(waiter->arg, waiter->identity != NULL ? KS_OK : refused, waiter->identity);
@@ -305,10 +306,11 @@ static enum ks_status flight_join_locked(struct accounts *accounts,
                               .user = must(strndup(login->user.ptr, login->user.len)),
                               .user_len = login->user.len,
                               .password = must(strndup(login->password.ptr, login->password.len))};
+    /* Any refusal of the pool means: not now. */
     st = pool_submit(accounts->pool, login->urgent ? POOL_URGENT : POOL_NORMAL, &flight->job, NULL);
     if (st != KS_OK) {
         flight_free(flight);
-        return st;
+        return KS_BUSY;
     }
     waiter_add_locked(accounts, flight, login, done, arg);
     flight->next = accounts->flights;
