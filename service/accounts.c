@@ -9,11 +9,11 @@
 #include "base/pool.h"
 #include "base/uuid.h"
 #include "service/authority.h"
-#include "service/login_cache.h"
+#include "service/digest_cache.h"
 #include "service/permissions.h"
 #include "service/reasons.h"
 
-enum { KEY_LEN = 32, WAITERS_MAX = 16384 };
+enum { KEY_LEN = 32, WAITERS_MAX = 16384, LOGINS_CACHED = 1024 };
 
 /* Somebody who waits for a hash. */
 struct waiter {
@@ -45,7 +45,7 @@ struct accounts {
      * queued in one step), never the other way round, and never over a hash or a callback. */
     struct lock lock;
     struct permissions *permissions;
-    struct login_cache cache; /* of logins verified with `permissions` */
+    struct digest_cache *cache; /* keyed hashes of the logins verified with `permissions` */
     struct flight *flights;
     size_t waiters;
 };
@@ -72,6 +72,7 @@ enum ks_status accounts_open(struct accounts **out, const char *path, struct poo
     accounts->path = must(strdup(path));
     accounts->pool = pool;
     accounts->permissions = permissions;
+    accounts->cache = digest_cache_open(LOGINS_CACHED);
     random_bytes(accounts->key, sizeof(accounts->key));
     lock_init(&accounts->lock);
     *out = accounts;
@@ -90,7 +91,7 @@ enum ks_status accounts_reload(struct accounts *accounts, struct ks_failure *why
     lock_take(&accounts->lock);
     old = accounts->permissions;
     accounts->permissions = fresh;
-    login_cache_clear(&accounts->cache);
+    digest_cache_clear(accounts->cache);
     lock_give(&accounts->lock);
     permissions_unref(old);
     return KS_OK;
@@ -102,6 +103,7 @@ void accounts_close(struct accounts *accounts)
         return;
     }
     permissions_unref(accounts->permissions);
+    digest_cache_close(accounts->cache);
     lock_done(&accounts->lock);
     free(accounts->path);
     explicit_bzero(accounts->key, sizeof(accounts->key));
@@ -226,7 +228,7 @@ static struct waiter *flight_land_locked(struct accounts *accounts, struct fligh
     }
     *link = flight->next;
     if (user != NULL) {
-        login_cache_add(&accounts->cache, &flight->key);
+        digest_cache_add(accounts->cache, &flight->key);
     }
     for (struct waiter *waiter = flight->waiters; waiter != NULL; waiter = waiter->next) {
         accounts->waiters--;
@@ -348,7 +350,7 @@ enum accounts_progress accounts_login(struct accounts *accounts, const struct ac
     lock_take(&accounts->lock);
     user = find_user(accounts->permissions, login->user, LOGIN_PLAIN);
     if (user != NULL &&
-        (clear_password_is(user, login->password) || login_cache_has(&accounts->cache, &key))) {
+        (clear_password_is(user, login->password) || digest_cache_has(accounts->cache, &key))) {
         *identity = identity_for(accounts->permissions, user, login->authorize_as);
         st = KS_OK;
     } else if (permissions_decoy(accounts->permissions) != NULL && hashable(login->password)) {

@@ -14,11 +14,11 @@
 
 struct accounts;
 struct counters_slot;
+struct digest_cache;
 struct pool;
 struct store;
 struct store_txn;
 struct tenant_cache;
-struct verdict_cache;
 struct writer;
 
 enum verify_mode { VERIFY_ENFORCE, VERIFY_REPORT, VERIFY_OFF };
@@ -43,8 +43,8 @@ struct service {
 struct service_reader {
     const struct service *service;
     struct store_txn *txn;
-    struct tenant_cache *tenants;   /* id -> key space, CA keys */
-    struct verdict_cache *verdicts; /* verified certificates */
+    struct tenant_cache *tenants;  /* id -> key space */
+    struct digest_cache *verdicts; /* certificates verified with a CA's key */
     struct counters_slot *counters;
     struct arena scratch; /* reset by the caller after each request */
 };

@@ -18,6 +18,6 @@ struct tenant_query {
 
 /* The reader's transaction has been renewed. Always fills *answer, also for refusals. `who` must be
  * allowed `get` on tenant/<id of the tenant found>; when nothing is found 404 is told only to who
- * may see all tenants (operation on address "tenant"), everyone else gets 403. */
+ * may get all tenants (a grant that covers `tenant/<any>`), everyone else gets 403. */
 void tenant_get(struct service_reader *reader, const struct identity *who,
                 const struct tenant_query *ask, int64_t now_ms, struct answer *answer);
