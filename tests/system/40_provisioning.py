@@ -1,0 +1,361 @@
+"""Certificate auto-provisioning: over AMQP, seen over HTTP, with races, limits and refusals."""
+import json
+import pathlib
+import subprocess
+import tempfile
+import threading
+import unittest
+import uuid
+
+from support import pki, raw
+from support.adapter import Adapter, payload, status
+from support.raw import Raw10
+from support.server import SANITIZED, Koseki
+
+X509 = "x509-cert"
+
+
+def subject(name):
+    """The subject DN of a test certificate, as Koseki is to print it."""
+    run = subprocess.run(["openssl", "x509", "-in", pki.path(name), "-noout", "-subject", "-nameopt",
+                          "RFC2253"], capture_output=True, text=True, check=True)
+    return run.stdout.strip().removeprefix("subject=")
+
+
+def build_slowdisk(folder):
+    """The preload that delays and fails the steps of a commit."""
+    source = pathlib.Path(__file__).with_name("support") / "slowdisk.c"
+    library = pathlib.Path(folder) / "slowdisk.so"
+    subprocess.run(["gcc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", str(library), str(source)],
+                   check=True)
+    return str(library)
+
+
+class Provisioning(unittest.TestCase):
+    def setUp(self):
+        self.koseki = Koseki()
+        self.addCleanup(self.cleanup)
+
+    def cleanup(self):
+        if self.koseki.process is not None:
+            self.koseki.stop()
+        self.koseki.verify()
+        self.koseki.close()
+
+    def login(self, adapter, name, tenant="T1", **context):
+        return adapter.credentials(tenant, X509, subject(name), certificate=name, **context)
+
+    def refused(self, answer, code, reason):
+        self.assertEqual(status(answer), code, answer.body)
+        self.assertEqual(payload(answer)["reason"], reason)
+        self.assertEqual(answer.properties["cache_control"], "no-cache")
+
+    def test_a_device_that_nobody_registered_logs_in(self):
+        self.koseki.create_tenant("T1")
+        name = "device-1.pem"
+        with Adapter(self.koseki) as adapter:
+            issuer = payload(adapter.tenant("T1"))["trusted-ca"][0]["subject-dn"]
+            tenant = adapter.tenant(subject_dn=issuer)
+            self.assertEqual(payload(tenant)["tenant-id"], "T1")
+
+            first = self.login(adapter, name)
+            self.assertEqual(status(first), 201)
+            self.assertEqual(first.properties["cache_control"], "no-cache")
+            body = payload(first)
+            device = body["device-id"]
+            uuid.UUID(device)
+            self.assertEqual(body, {"device-id": device, "type": X509, "auth-id": subject(name),
+                                    "enabled": True, "secrets": [{}]})
+
+            again = self.login(adapter, name)
+            self.assertEqual(status(again), 200)
+            self.assertEqual(payload(again)["device-id"], device)
+            self.assertEqual(payload(again)["secrets"], [{}])
+
+            without = adapter.credentials("T1", X509, subject(name))
+            self.assertEqual(status(without), 200)
+            asserted = adapter.assert_device("T1", device)
+            self.assertEqual(payload(asserted), {"device-id": device})
+
+        shown = self.koseki.http("GET", f"/v1/devices/T1/{device}").json()
+        self.assertIs(shown["status"]["auto-provisioned"], True)
+        self.assertTrue(shown["ext"]["comment"].startswith("Auto-provisioned at "))
+        shown = self.koseki.http("GET", f"/v1/credentials/T1/{device}").json()
+        self.assertEqual(shown[0]["auth-id"], subject(name))
+        self.assertEqual(len(shown[0]["secrets"]), 1)
+
+    def test_a_provisioned_device_survives_a_restart(self):
+        self.koseki.create_tenant("T1")
+        with Adapter(self.koseki) as adapter:
+            device = payload(self.login(adapter, "device-1.pem"))["device-id"]
+        self.assertEqual(self.koseki.stop(), 0)
+        self.koseki.start()
+        with Adapter(self.koseki) as adapter:
+            again = self.login(adapter, "device-1.pem")
+            self.assertEqual((status(again), payload(again)["device-id"]), (200, device))
+
+    def test_refusals_of_mode_enforce_write_nothing(self):
+        self.koseki.create_tenant("T1")
+        self.koseki.create_tenant("off", cas=())
+        with Adapter(self.koseki) as adapter:
+            for name, reason in (("device-bad-signature.pem", "bad-signature"),
+                                 ("device-expired.pem", "expired"),
+                                 ("device-not-yet-valid.pem", "not-yet-valid"),
+                                 ("device-self-signed.pem", "no-trusted-ca")):
+                with self.subTest(name):
+                    self.refused(self.login(adapter, name), 404, reason)
+            answer = adapter.credentials("T1", X509, "CN=somebody else", certificate="device-1.pem")
+            self.refused(answer, 404, "subject-mismatch")
+            self.refused(self.login(adapter, "device-1.pem", "off"), 404, "no-trusted-ca")
+            self.refused(self.login(adapter, "device-1.pem", "nope"), 404, "unknown-tenant")
+            for junk in ("AAAA", "not base64!", "", 5, [], pki.der_base64("device-1.pem")[:200]):
+                answer = adapter.call("credentials/T1", "get", {
+                    "type": X509, "auth-id": subject("device-1.pem"), "client-certificate": junk})
+                self.refused(answer, 400, "not-a-certificate")
+            answer = adapter.credentials("T1", "hashed-password", subject("device-1.pem"),
+                                         certificate="device-1.pem")
+            self.assertEqual(status(answer), 404)
+        self.assertIn("devices=0", self.stat())
+
+    def stat(self):
+        self.koseki.stop()
+        text = self.koseki.verify()
+        return text.replace(" ", "").replace(":", "=")
+
+    def test_without_the_flag_nothing_is_provisioned(self):
+        self.koseki.create_tenant("T1", provisioning=False)
+        with Adapter(self.koseki) as adapter:
+            self.refused(self.login(adapter, "device-1.pem"), 404, "provisioning-off")
+
+    def test_a_disabled_tenant_provisions_nothing(self):
+        self.koseki.create_tenant("T1", enabled=False)
+        with Adapter(self.koseki) as adapter:
+            self.refused(self.login(adapter, "device-1.pem"), 404, "disabled")
+
+    def test_the_key_decides_between_cas_of_one_name(self):
+        self.koseki.create_tenant("T1", cas=("ca2-same-dn.pem", "ca.pem"))
+        with Adapter(self.koseki) as adapter:
+            self.assertEqual(status(self.login(adapter, "device-1.pem")), 201)
+
+    def test_a_self_signed_anchor_passes(self):
+        self.koseki.create_tenant("T1", cas=("device-self-signed.pem",))
+        with Adapter(self.koseki) as adapter:
+            self.assertEqual(status(self.login(adapter, "device-self-signed.pem")), 201)
+
+    def test_other_key_types(self):
+        for n, (ca, device) in enumerate((("rsa-ca.pem", "rsa-device.pem"),
+                                          ("ed25519-ca.pem", "ed25519-device.pem"))):
+            self.koseki.create_tenant(f"K{n}", cas=(ca,))
+            with Adapter(self.koseki) as adapter:
+                self.assertEqual(status(self.login(adapter, device, f"K{n}")), 201, device)
+
+    def test_a_banned_device_does_not_come_back(self):
+        self.koseki.create_tenant("T1")
+        with Adapter(self.koseki) as adapter:
+            device = payload(self.login(adapter, "device-1.pem"))["device-id"]
+            set_ = self.koseki.http("GET", f"/v1/credentials/T1/{device}").json()
+            set_[0]["enabled"] = False
+            self.assertEqual(
+                self.koseki.http("PUT", f"/v1/credentials/T1/{device}", set_).status, 204)
+            self.assertEqual(status(self.login(adapter, "device-1.pem")), 404)
+            self.assertEqual(status(self.login(adapter, "device-1.pem")), 404)
+        self.assertIn("devices=1", self.stat())
+
+    def test_a_known_device_with_a_forged_certificate_is_refused(self):
+        self.koseki.create_tenant("T1")
+        forged = "device-bad-signature.pem"
+        self.koseki.create_device("T1", "D1", {}, [
+            {"type": X509, "auth-id": subject(forged), "secrets": [{}]}])
+        with Adapter(self.koseki) as adapter:
+            self.refused(self.login(adapter, forged), 404, "bad-signature")
+            self.assertEqual(status(adapter.credentials("T1", X509, subject(forged))), 200)
+
+    def test_mode_report_lets_it_in_and_mode_off_does_not_look(self):
+        for mode in ("report", "off"):
+            with self.subTest(mode), Koseki(provisioning__verify=mode) as koseki:
+                koseki.create_tenant("T1")
+                with Adapter(koseki) as adapter:
+                    for name in ("device-bad-signature.pem", "device-expired.pem"):
+                        self.assertEqual(status(self.login(adapter, name)), 201)
+                        self.assertEqual(status(self.login(adapter, name)), 200)
+
+    def test_device_limits_are_exact(self):
+        body = {"registration-limits": {"max-devices": 2}}
+        self.koseki.create_tenant("T1", **body)
+        with Adapter(self.koseki) as adapter:
+            got = [status(self.login(adapter, f"device-{n}.pem")) for n in (1, 2, 3, 1)]
+            self.assertEqual(got, [201, 201, 403, 200])
+            self.refused(self.login(adapter, "device-3.pem"), 403, "device-limit")
+
+    def test_a_credentials_limit_of_zero_refuses(self):
+        self.koseki.create_tenant("T1", **{"registration-limits": {"max-credentials-per-device": 0}})
+        with Adapter(self.koseki) as adapter:
+            self.refused(self.login(adapter, "device-1.pem"), 403, "credentials-limit")
+        self.assertIn("devices=0", self.stat())
+
+    def test_a_deleted_device_may_come_again(self):
+        self.koseki.create_tenant("T1")
+        with Adapter(self.koseki) as adapter:
+            first = payload(self.login(adapter, "device-1.pem"))["device-id"]
+            self.assertEqual(self.koseki.http("DELETE", f"/v1/devices/T1/{first}").status, 204)
+            again = self.login(adapter, "device-1.pem")
+            self.assertEqual(status(again), 201)
+            self.assertNotEqual(payload(again)["device-id"], first)
+
+    def test_a_deleted_tenant_takes_its_devices_along(self):
+        self.koseki.create_tenant("T1")
+        with Adapter(self.koseki) as adapter:
+            self.assertEqual(status(self.login(adapter, "device-1.pem")), 201)
+            self.assertEqual(self.koseki.http("DELETE", "/v1/tenants/T1").status, 204)
+            self.refused(self.login(adapter, "device-1.pem"), 404, "unknown-tenant")
+            self.koseki.create_tenant("T1")
+            self.assertEqual(status(self.login(adapter, "device-1.pem")), 201)
+
+
+class Race(unittest.TestCase):
+    """20 certificates on 10 connections each, released by a barrier."""
+
+    CERTIFICATES = 20
+    CONNECTIONS = 10
+
+    def race(self, koseki):
+        koseki.create_tenant("T1")
+        barrier = threading.Barrier(self.CERTIFICATES * self.CONNECTIONS)
+        answers, errors, lock = [], [], threading.Lock()
+        names = [f"device-{n + 1}.pem" for n in range(self.CERTIFICATES)]
+        requests = {name: json.dumps({"type": X509, "auth-id": subject(name),
+                                      "client-certificate": pki.der_base64(name)}).encode()
+                    for name in names}
+
+        def connect(name):
+            try:
+                with Raw10(koseki) as peer:
+                    peer.connect()
+                    reply = peer.request_links("credentials/T1")
+                    barrier.wait(60)
+                    peer.send(raw.transfer(1, 0, raw.message("get", reply, "m", body=requests[name])))
+                    peer.expect(raw.TRANSFER)
+                    body, properties = self.sections(peer.payload)
+                    with lock:
+                        answers.append((name, properties["status"], body["device-id"]))
+            except Exception as error:  # pylint: disable=broad-except
+                with lock:
+                    errors.append((name, repr(error)))
+
+        threads = [threading.Thread(target=connect, args=(name,))
+                   for name in names for _ in range(self.CONNECTIONS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+        self.assertEqual(errors, [])
+        codes = [code for _, code, _ in answers]
+        self.assertEqual(codes.count(201), self.CERTIFICATES)
+        self.assertEqual(codes.count(200), self.CERTIFICATES * (self.CONNECTIONS - 1))
+        self.assertEqual(len({(name, device) for name, _, device in answers}), self.CERTIFICATES)
+        self.assertEqual(len({device for _, _, device in answers}), self.CERTIFICATES)
+
+    @staticmethod
+    def sections(message):
+        at, body, properties = 0, None, {}
+        while at < len(message):
+            value, at = raw.decode(message, at)
+            if value.descriptor == 0x74:
+                properties = value.value
+            elif value.descriptor == 0x75:
+                body = json.loads(value.value)
+        return body, properties
+
+    def test_simultaneous_first_logins_give_one_device_each(self):
+        with Koseki() as koseki:
+            self.race(koseki)
+            koseki.stop()
+            text = koseki.verify().replace(" ", "").replace(":", "=")
+            self.assertIn(f"devices={self.CERTIFICATES}", text)
+
+    @unittest.skipIf(SANITIZED, "a preload and a sanitizer do not go together")
+    def test_the_same_while_a_commit_is_held_back(self):
+        """With every commit held for 300 ms, all 200 requests have read "not there" before the first is
+        committed: the writer alone decides. The log of the preload shows that it took few commits."""
+        with tempfile.TemporaryDirectory() as folder:
+            steer = pathlib.Path(folder) / "steer"
+            steer.write_text("")
+            with Koseki(preload=build_slowdisk(folder),
+                        environment={"KOSEKI_SLOWDISK": str(steer)}) as koseki:
+                original = koseki.create_tenant
+
+                def create_then_slow(*args, **members):
+                    original(*args, **members)
+                    steer.write_text("sync-delay=300 ")
+
+                koseki.create_tenant = create_then_slow
+                self.race(koseki)
+                commits = pathlib.Path(str(steer) + ".log").read_text().count("sync-delay")
+                self.assertLess(commits, 60, "the requests were to share a few held commits")
+                self.assertGreater(commits, 0)
+                steer.write_text("")
+
+
+class WhileTheWriterWorks(unittest.TestCase):
+    @unittest.skipIf(SANITIZED, "a preload and a sanitizer do not go together")
+    def test_no_answer_precedes_the_commit_and_a_dead_connection_harms_nobody(self):
+        with tempfile.TemporaryDirectory() as folder:
+            steer = pathlib.Path(folder) / "steer"
+            steer.write_text("")
+            with Koseki(preload=build_slowdisk(folder),
+                        environment={"KOSEKI_SLOWDISK": str(steer)}) as koseki:
+                koseki.create_tenant("T1")
+                body = json.dumps({"type": X509, "auth-id": subject("device-1.pem"),
+                                   "client-certificate": pki.der_base64("device-1.pem")}).encode()
+                for step in ("sync-delay", "meta-delay"):
+                    steer.write_text(f"{step}=1500 ")
+                    with Raw10(koseki) as peer:
+                        peer.connect()
+                        reply = peer.request_links("credentials/T1")
+                        peer.send(raw.transfer(1, 0, raw.message("get", reply, "m", body=body)))
+                        peer.sock.settimeout(0.7)
+                        with self.assertRaises(TimeoutError, msg=f"answer before {step}"):
+                            peer.expect(raw.TRANSFER)
+                        # look-ups go on meanwhile
+                        with Adapter(koseki) as other:
+                            self.assertEqual(status(other.tenant("T1")), 200)
+                    # that connection is gone; the job runs to its end
+                    steer.write_text("")
+                    with Adapter(koseki) as adapter:
+                        koseki.wait_for(
+                            lambda: status(adapter.credentials("T1", X509, subject("device-1.pem"))
+                                           ) == 200, "the device")
+                        device = payload(adapter.credentials("T1", X509, subject("device-1.pem")))
+                        koseki.http("DELETE", f"/v1/devices/T1/{device['device-id']}")
+
+    @unittest.skipIf(SANITIZED, "a preload and a sanitizer do not go together")
+    def test_a_failing_disk_is_answered_503_and_nothing_is_half_written(self):
+        for step in ("sync-fail", "meta-fail"):
+            with self.subTest(step), tempfile.TemporaryDirectory() as folder:
+                steer = pathlib.Path(folder) / "steer"
+                steer.write_text("")
+                with Koseki(preload=build_slowdisk(folder),
+                            environment={"KOSEKI_SLOWDISK": str(steer)}) as koseki:
+                    koseki.create_tenant("T1")
+                    self.assertEqual(koseki.http("GET", "/readiness", user=None,
+                                                 listener="ops.listen").status, 200)
+                    steer.write_text(f"{step}=5 ")  # EIO
+                    with Adapter(koseki) as adapter:
+                        answer = adapter.credentials("T1", X509, subject("device-1.pem"),
+                                                     certificate="device-1.pem")
+                        self.assertEqual(status(answer), 503)
+                        # reads go on, writes stay refused until restart
+                        self.assertEqual(status(adapter.tenant("T1")), 200)
+                        steer.write_text("")
+                        self.assertEqual(koseki.http("POST", "/v1/tenants/T2", {}).status, 503)
+                    self.assertEqual(koseki.http("GET", "/readiness", user=None,
+                                                 listener="ops.listen").status, 503)
+                    koseki.stop()
+                    koseki.verify()
+                    koseki.start()
+                    with Adapter(koseki) as adapter:
+                        answer = adapter.credentials("T1", X509, subject("device-1.pem"),
+                                                     certificate="device-1.pem")
+                        self.assertIn(status(answer), (200, 201))
+
+

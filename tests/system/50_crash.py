@@ -1,0 +1,210 @@
+"""kill -9 under a provisioning load. The oracle is the clients' own log of acknowledged answers."""
+import base64
+import datetime
+import json
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+import unittest
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from support import pki, raw
+from support.adapter import Adapter, payload, status
+from support.raw import Raw10
+from support.server import SANITIZED, Koseki
+
+ROUNDS = 100 if os.environ.get("KOSEKI_TESTS_LONG") == "1" else 3 if SANITIZED else 10
+CLIENTS = 4
+
+
+class Factory:
+    """Device certificates of the test CA, by the thousand: one key for all of them."""
+
+    def __init__(self):
+        self.ca = x509.load_pem_x509_certificate(pki.pem("ca.pem").encode())
+        self.ca_key = serialization.load_pem_private_key(pki.pem("ca.key").encode(), None)
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.lock = threading.Lock()
+        self.count = 0
+
+    def make(self):
+        """(subject DN, Base64 DER) of a certificate that nobody has seen."""
+        with self.lock:
+            self.count += 1
+            name = f"crash-{os.getpid()}-{self.count}"
+        now = datetime.datetime.utcnow()
+        certificate = (x509.CertificateBuilder()
+                       .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+                       .issuer_name(self.ca.subject).public_key(self.key.public_key())
+                       .serial_number(x509.random_serial_number())
+                       .not_valid_before(now - datetime.timedelta(hours=1))
+                       .not_valid_after(now + datetime.timedelta(days=1))
+                       .sign(self.ca_key, hashes.SHA256()))
+        der = certificate.public_bytes(serialization.Encoding.DER)
+        return f"CN={name}", base64.b64encode(der).decode()
+
+
+def device_of(message):
+    at, body = 0, None
+    while at < len(message):
+        value, at = raw.decode(message, at)
+        if value.descriptor == 0x75:
+            body = json.loads(value.value)
+    return body["device-id"]
+
+
+class Crash(unittest.TestCase):
+    def load(self, koseki, factory, acknowledged, lock):
+        """Provisions until the server is gone; notes each acknowledged device."""
+        try:
+            with Raw10(koseki) as peer:
+                peer.connect()
+                reply = peer.request_links("credentials/T1")
+                for n in range(100000):
+                    subject, certificate = factory.make()
+                    body = json.dumps({"type": "x509-cert", "auth-id": subject,
+                                       "client-certificate": certificate}).encode()
+                    peer.send(raw.transfer(1, n, raw.message("get", reply, "m", body=body)))
+                    fields = peer.expect(raw.TRANSFER)
+                    device = device_of(peer.payload)
+                    with lock:
+                        acknowledged[subject] = device
+                    peer.send(raw.frame(raw.DISPOSITION,
+                                        [True, fields[1], fields[1], True, raw.Described(0x24, [])]) +
+                              raw.flow(0, 100, delivery_count=n + 1, next_incoming=n + 1))
+        except (raw.Closed, ConnectionError, OSError, socket.timeout):
+            pass
+
+    def test_nothing_acknowledged_is_lost(self):
+        factory = Factory()
+        acknowledged, lock = {}, threading.Lock()
+        with Koseki() as koseki:
+            koseki.create_tenant("T1")
+            for number in range(ROUNDS):
+                threads = [threading.Thread(target=self.load,
+                                            args=(koseki, factory, acknowledged, lock))
+                           for _ in range(CLIENTS)]
+                before = len(acknowledged)
+                for thread in threads:
+                    thread.start()
+                koseki.wait_for(lambda: len(acknowledged) > before, "the first device of the round")
+                time.sleep(random.uniform(0.0, 0.3))
+                koseki.kill()
+                for thread in threads:
+                    thread.join(30)
+                koseki.verify()
+                koseki.start()
+                with Adapter(koseki) as adapter:
+                    for subject, device in acknowledged.items():
+                        answer = adapter.credentials("T1", "x509-cert", subject)
+                        self.assertEqual(status(answer), 200, (number, subject))
+                        self.assertEqual(payload(answer)["device-id"], device)
+                    sample = random.sample(sorted(acknowledged.values()), min(20, len(acknowledged)))
+                    for device in sample:
+                        self.assertEqual(status(adapter.assert_device("T1", device)), 200)
+            self.assertGreater(len(acknowledged), ROUNDS)
+
+
+class Stop(unittest.TestCase):
+    def test_sigterm_closes_connections_and_exits_0(self):
+        koseki = Koseki()
+        koseki.create_tenant("T1")
+        with Raw10(koseki) as peer:
+            peer.connect()
+            peer.request_links()
+            koseki.process.send_signal(signal.SIGTERM)
+            frames = peer.until_end()
+            self.assertEqual(frames[-1][1], raw.CLOSE)
+            self.assertEqual(frames[-1][2][0].value[0], "amqp:connection:forced")
+        koseki.close()
+
+    def test_sighup_reads_accounts_again(self):
+        with Koseki() as koseki:
+            koseki.create_tenant("T1")
+            permissions = pathlib.Path(koseki.settings["accounts"])
+            accounts = json.loads(permissions.read_text())
+            accounts["users"]["late@HONO"] = {"mechanism": "PLAIN", "password": "secret",
+                                              "authorities": ["adapter"]}
+            permissions.write_text(json.dumps(accounts))
+            koseki.process.send_signal(signal.SIGHUP)
+
+            def gets_in():
+                with Raw10(koseki) as peer:
+                    return peer.login("late@HONO") == 0
+
+            koseki.wait_for(gets_in, "the new account")
+            permissions.write_text("{ broken")
+            koseki.process.send_signal(signal.SIGHUP)
+            koseki.wait_for(lambda: "level=error" in koseki.log() or "level=warn" in koseki.log(),
+                            "a complaint")
+            self.assertTrue(gets_in())
+
+
+class Folder(unittest.TestCase):
+    def run_serve(self, *arguments):
+        return subprocess.run([os.environ["KOSEKI_BINARY"], "serve", *arguments],
+                              capture_output=True, text=True, timeout=60)
+
+    def arguments(self, koseki):
+        out = []
+        for key, value in koseki.settings.items():
+            out += ["--set", f"{key}={value}"]
+        return out
+
+    def test_a_folder_in_use_is_refused(self):
+        with Koseki() as koseki:
+            run = self.run_serve(*self.arguments(koseki))
+            self.assertEqual(run.returncode, 1)
+            self.assertIn(koseki.settings["data-dir"], run.stderr)
+
+    def test_foreign_and_damaged_stores_are_refused(self):
+        koseki = Koseki()
+        koseki.create_tenant("T1")
+        koseki.stop()
+        data = pathlib.Path(koseki.settings["data-dir"]) / "data.mdb"
+        good = data.read_bytes()
+        damaged = {"cut": good[:5000], "noise": os.urandom(len(good)), "text": b"hello\n",
+                   "zeros": bytes(len(good)), "half": good[:len(good) // 2 // 4096 * 4096]}
+        for name, content in damaged.items():
+            with self.subTest(name):
+                data.write_bytes(content)
+                run = self.run_serve(*self.arguments(koseki))
+                self.assertEqual(run.returncode, 1, run.stderr)
+                self.assertIn("data.mdb", run.stderr)
+        data.write_bytes(good)
+        koseki.start()
+        self.assertEqual(koseki.http("GET", "/v1/tenants/T1").status, 200)
+        koseki.close()
+
+    def test_a_full_map_is_answered_503_and_reads_go_on(self):
+        with Koseki(store__map_size="1MiB") as koseki:
+            koseki.create_tenant("T1")
+            codes = set()
+            for n in range(3000):
+                answer = koseki.http("POST", f"/v1/devices/T1/D{n}",
+                                     {"ext": {"fill": "x" * 2000}})
+                codes.add(answer.status)
+                if answer.status != 201:
+                    break
+            self.assertEqual(codes, {201, 503})
+            self.assertEqual(answer.json()["reason"], "store-full")
+            with Adapter(koseki) as adapter:
+                self.assertEqual(status(adapter.assert_device("T1", "D0")), 200)
+            koseki.stop()
+            koseki.verify()
+            koseki.start()
+
+    def test_below_the_watermark_writes_are_refused(self):
+        with Koseki(store__min_free="900TiB") as koseki:
+            answer = koseki.http("POST", "/v1/tenants/T1", {})
+            self.assertEqual(answer.status, 503)
+            self.assertEqual(answer.json()["reason"], "disk-full")
