@@ -1,0 +1,98 @@
+#include "base/uuid.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+void random_bytes(void *out, size_t len)
+{
+    unsigned char *at = out;
+
+    while (len > 0) {
+        ssize_t n = getrandom(at, len, 0);
+
+        if (n > 0) {
+            at += n;
+            len -= (size_t)n;
+        } else if (errno != EINTR) {
+            abort();
+        }
+    }
+}
+
+struct uuid uuid_random(void)
+{
+    struct uuid uuid;
+
+    random_bytes(uuid.bytes, sizeof(uuid.bytes));
+    uuid.bytes[6] = (uint8_t)((uuid.bytes[6] & 0x0f) | 0x40); /* version 4 */
+    uuid.bytes[8] = (uint8_t)((uuid.bytes[8] & 0x3f) | 0x80); /* variant of RFC 9562 */
+    return uuid;
+}
+
+static bool uuid_hyphen_at(size_t i)
+{
+    return i == 8 || i == 13 || i == 18 || i == 23;
+}
+
+void uuid_format(const struct uuid *uuid, char out[UUID_TEXT_LEN + 1])
+{
+    static const char hex[] = "0123456789abcdef";
+    const uint8_t *byte = uuid->bytes;
+
+    for (size_t i = 0; i < UUID_TEXT_LEN; i += 2) {
+        if (uuid_hyphen_at(i)) {
+            out[i++] = '-';
+        }
+        out[i] = hex[*byte >> 4];
+        out[i + 1] = hex[*byte & 15];
+        byte++;
+    }
+    out[UUID_TEXT_LEN] = '\0';
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    if (c >= 'A' && c <= 'F') {
+        return c - 'A' + 10;
+    }
+    return -1;
+}
+
+bool uuid_parse(struct span text, struct uuid *out)
+{
+    struct uuid uuid;
+    uint8_t *byte = uuid.bytes;
+
+    if (text.len != UUID_TEXT_LEN) {
+        return false;
+    }
+    for (size_t i = 0; i < UUID_TEXT_LEN; i += 2) {
+        int high;
+        int low;
+
+        if (uuid_hyphen_at(i) && text.ptr[i++] != '-') {
+            return false;
+        }
+        high = hex_digit(text.ptr[i]);
+        low = hex_digit(text.ptr[i + 1]);
+        if (high < 0 || low < 0) {
+            return false;
+        }
+        *byte++ = (uint8_t)(high << 4 | low);
+    }
+    *out = uuid;
+    return true;
+}
+
+bool uuid_eq(const struct uuid *a, const struct uuid *b)
+{
+    return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
