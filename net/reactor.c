@@ -140,6 +140,7 @@ void reactor_stop(struct reactor *reactor)
         (void)pthread_join(reactor->thread, NULL);
         reactor->running = false;
     }
+    reactor_run_posts(reactor, true);
 }
 
 void reactor_close(struct reactor *reactor)
@@ -148,7 +149,6 @@ void reactor_close(struct reactor *reactor)
         return;
     }
     reactor_stop(reactor);
-    reactor_run_posts(reactor, true);
     if (reactor->wakeup != NULL) {
         event_free(reactor->wakeup);
     }

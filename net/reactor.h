@@ -31,9 +31,10 @@ enum { REACTOR_READ_BUFFER = 64 << 10 };
 KS_MUST_CHECK enum ks_status reactor_open(struct reactor **out, const char *thread_name,
                                           struct ks_failure *why);
 KS_MUST_CHECK enum ks_status reactor_start(struct reactor *reactor, struct ks_failure *why);
-/* Ends the loop after the events at hand and joins the thread. Idempotent. */
+/* Ends the loop after the events at hand, joins the thread, discards what is still posted. Whoever
+ * posts to it (writer, pool) has been stopped before. Idempotent. */
 void reactor_stop(struct reactor *reactor);
-/* Stops if need be, discards what is still posted, frees. Takes NULL. */
+/* Stops if need be, frees. Takes NULL. */
 void reactor_close(struct reactor *reactor);
 
 /* Wakes the loop at most once for any number of posts. */
