@@ -27,9 +27,10 @@ struct service;
 struct provisioning_plan {
     struct span tenant_id;
     struct span auth_id;       /* the certificate's subject DN = the requested auth-id */
+    struct span context;       /* the request as JSON text: who was faster may have set an `ext` */
     struct sha256 ca_key_hash; /* which CA entry signed it (store_ca.key_hash) */
     struct sha256 fingerprint; /* of the leaf */
-    int64_t not_before_ms;     /* of the leaf; the writer checks again at its own time */
+    int64_t not_before_ms;     /* of the leaf; checked again at the job's time */
     int64_t not_after_ms;
     bool verified; /* false in modes report and off when the checks did not pass or were not made */
 };
@@ -46,4 +47,5 @@ struct provisioning_job {
 /* Draws the ids and the time now. Submit &job->writer to the writer's AMQP lane. */
 struct provisioning_job *provisioning_job_new(const struct service *service,
                                               const struct provisioning_plan *plan, int64_t now_ns);
+/* Takes NULL. */
 void provisioning_job_free(struct provisioning_job *job);

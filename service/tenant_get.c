@@ -94,7 +94,7 @@ static enum ks_status fill(const struct service_reader *reader, const struct ten
 void tenant_get(struct service_reader *reader, const struct identity *who,
                 const struct tenant_query *ask, int64_t now_ms, struct answer *answer)
 {
-    struct store_tenant tenant;
+    struct store_tenant tenant = {.space = 0};
     struct ks_failure why = {0};
     enum ks_status st;
 
