@@ -485,7 +485,7 @@ const struct json_member *json_members_find(const struct json_members *members, 
     return NULL;
 }
 
-void json_string_value(struct span value, char *out, struct span *result)
+void json_scan_string(struct span value, char *out, struct span *result)
 {
     struct span raw = span_of(value.ptr + 1, value.len - 2);
     struct key_reader r = {.at = raw.ptr, .end = raw.ptr + raw.len};

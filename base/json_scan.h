@@ -47,8 +47,8 @@ KS_MUST_CHECK enum ks_status json_scan_object(struct span text, struct json_memb
 const struct json_member *json_members_find(const struct json_members *members, struct span key);
 /* Unescapes a JSON string value (with its quotes) into `out`, which has room for value.len bytes
  * (the result is never longer). *result borrows `out`, or the text itself when nothing is escaped.
- * \u0000 yields a NUL byte. */
-void json_string_value(struct span value, char *out, struct span *result);
+ * \u0000 yields a NUL byte. (Named so because jansson exports a json_string_value.) */
+void json_scan_string(struct span value, char *out, struct span *result);
 /* Deep equality of two raw values (kinds, numbers by text after normalising nothing: 1 and 1.0
  * differ), as Hono compares the client context with `ext`. Both must have passed a scan. */
 bool json_value_eq(struct span a, struct span b);
