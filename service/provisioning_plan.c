@@ -1,5 +1,6 @@
 #include "service/provisioning_plan.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/counters.h"
@@ -129,6 +130,7 @@ enum ks_status provisioning_plan_make(struct service_reader *reader,
                                        .not_before_ms = leaf.not_before_ms,
                                        .not_after_ms = leaf.not_after_ms,
                                        .verified = verified};
+    assert(ca != NULL); /* judged well: on some CA's behalf */
     memcpy(plan->ca_key_hash.bytes, ca->key_hash, sizeof(ca->key_hash));
     return KS_OK;
 }

@@ -479,13 +479,12 @@ static void a_pool_that_closes_answers_what_it_did_not_begin(void **state)
 static void a_reload_forgets_logins_and_keeps_the_old_file_if_the_new_is_bad(void **state)
 {
     bool hashed;
-    struct ks_failure why;
 
     (void)state;
     open_users(WITH_HASHES);
     assert_string_equal(log_in("x", "secret", "", NULL), "x");
     write_file("{\"users\":");
-    assert_int_equal(accounts_reload(accounts, &why), KS_INVALID);
+    assert_status(KS_INVALID, accounts_reload(accounts, why));
     assert_string_equal(log_in("x", "secret", "", &hashed), "x");
     assert_false(hashed);
     write_file("{\"users\":{\"x\":{\"mechanism\":\"PLAIN\",\"password-hash\":\"" HASH_OTHER
