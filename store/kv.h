@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -67,6 +68,7 @@ struct kv_engine {
     enum ks_status (*seek)(struct kv_txn *txn, enum kv_table table, struct span from,
                            struct span *key, struct span *value, struct ks_failure *why);
     enum ks_status (*stat)(struct kv_txn *txn, struct kv_stat *out, struct ks_failure *why);
+    bool (*read_only)(const struct kv *kv);
     void (*close)(struct kv *kv);
 };
 

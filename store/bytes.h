@@ -1,0 +1,47 @@
+/*
+ * bytes: fixed-width little-endian numbers in records, written into a buf and read with bounds.
+ * Threads: any.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/span.h"
+
+static inline void bytes_put(struct buf *out, uint64_t value, size_t size)
+{
+    unsigned char bytes[8];
+
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = (unsigned char)(value >> (8 * i));
+    }
+    buf_add(out, bytes, size);
+}
+
+/* Reads `size` bytes at *at, which moves; false at the end of the bytes. */
+static inline bool bytes_get(struct span bytes, size_t *at, size_t size, uint64_t *value)
+{
+    uint64_t v = 0;
+
+    if (*at > bytes.len || bytes.len - *at < size) {
+        return false;
+    }
+    for (size_t i = size; i > 0; i--) {
+        v = v << 8 | (unsigned char)bytes.ptr[*at + i - 1];
+    }
+    *at += size;
+    *value = v;
+    return true;
+}
+
+static inline bool bytes_get_span(struct span bytes, size_t *at, size_t len, struct span *out)
+{
+    if (*at > bytes.len || bytes.len - *at < len) {
+        return false;
+    }
+    *out = span_of(bytes.ptr + *at, len);
+    *at += len;
+    return true;
+}

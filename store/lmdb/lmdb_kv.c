@@ -1,0 +1,532 @@
+#include "store/lmdb/lmdb_kv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "store/kv.h"
+
+struct lmdb_kv {
+    struct kv kv; /* first */
+    MDB_env *env;
+    MDB_dbi table[KV_TABLES];
+    int lock_fd; /* -1: read-only */
+    bool read_only;
+    char dir[4096];
+};
+
+struct kv_txn {
+    struct lmdb_kv *kv;
+    MDB_txn *mdb;
+};
+
+static const char *const table_names[KV_TABLES] = {
+    [KV_META] = "meta",           [KV_TENANT] = "tenant",
+    [KV_TENANT_ID] = "tenant_id", [KV_TENANT_ALIAS] = "tenant_alias",
+    [KV_TENANT_CA] = "tenant_ca", [KV_TENANT_STAT] = "tenant_stat",
+    [KV_DEVICE] = "device",       [KV_AUTH] = "auth",
+    [KV_GATEWAY] = "gateway",     [KV_GROUP] = "group",
+    [KV_OUTBOX] = "outbox",       [KV_PURGE] = "purge",
+};
+
+/* ---- errors ---- */
+
+/* LMDB answers a short write with EIO: with next to no space left it means a full disk. */
+static bool disk_is_full(const struct lmdb_kv *kv)
+{
+    struct statvfs fs;
+
+    return statvfs(kv->dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < (1U << 20);
+}
+
+static enum ks_status lmdb_fail(const struct lmdb_kv *kv, int rc, const char *what,
+                                struct ks_failure *why)
+{
+    switch (rc) {
+    case MDB_MAP_FULL:
+    case MDB_TXN_FULL:
+        return ks_fail(why, KS_FULL, "store-full", "%s: %s; raise store.map-size", what,
+                       mdb_strerror(rc));
+    case ENOSPC:
+        return ks_fail(why, KS_DISK_FULL, "disk-full", "%s: %s", what, strerror(rc));
+    case EIO:
+        if (disk_is_full(kv)) {
+            return ks_fail(why, KS_DISK_FULL, "disk-full", "%s: no space left", what);
+        }
+        return ks_fail(why, KS_IO, "read-only", "%s: %s", what, strerror(rc));
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_VERSION_MISMATCH:
+    case MDB_BAD_VALSIZE:
+    case MDB_INCOMPATIBLE:
+    case MDB_PANIC:
+        return ks_fail(why, KS_CORRUPT, NULL, "%s: %s", what, mdb_strerror(rc));
+    default:
+        return ks_fail(why, KS_IO, NULL, "%s: %s", what, mdb_strerror(rc));
+    }
+}
+
+/* ---- transactions ---- */
+
+static struct lmdb_kv *lmdb_of(struct kv *kv)
+{
+    return (struct lmdb_kv *)kv;
+}
+
+static struct kv_txn *new_txn(struct lmdb_kv *kv)
+{
+    struct kv_txn *txn = calloc(1, sizeof(*txn));
+
+    if (txn == NULL) {
+        abort();
+    }
+    txn->kv = kv;
+    return txn;
+}
+
+static enum ks_status read_begin(struct kv *kv, struct kv_txn **out, struct ks_failure *why)
+{
+    struct lmdb_kv *lmdb = lmdb_of(kv);
+    struct kv_txn *txn = new_txn(lmdb);
+    int rc = mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &txn->mdb);
+
+    if (rc == MDB_READERS_FULL) {
+        lmdb_kv_check_readers(kv);
+        rc = mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &txn->mdb);
+    }
+    if (rc != 0) {
+        free(txn);
+        return lmdb_fail(lmdb, rc, "cannot begin reading", why);
+    }
+    *out = txn;
+    return KS_OK;
+}
+
+static enum ks_status read_renew(struct kv_txn *txn, struct ks_failure *why)
+{
+    int rc = mdb_txn_renew(txn->mdb);
+
+    return rc == 0 ? KS_OK : lmdb_fail(txn->kv, rc, "cannot renew a snapshot", why);
+}
+
+static void read_reset(struct kv_txn *txn)
+{
+    mdb_txn_reset(txn->mdb);
+}
+
+static void end_txn(struct kv_txn *txn)
+{
+    mdb_txn_abort(txn->mdb);
+    free(txn);
+}
+
+static enum ks_status write_begin(struct kv *kv, struct kv_txn **out, struct ks_failure *why)
+{
+    struct lmdb_kv *lmdb = lmdb_of(kv);
+    struct kv_txn *txn = new_txn(lmdb);
+    int rc = mdb_txn_begin(lmdb->env, NULL, 0, &txn->mdb);
+
+    if (rc != 0) {
+        free(txn);
+        return lmdb_fail(lmdb, rc, "cannot begin a write", why);
+    }
+    *out = txn;
+    return KS_OK;
+}
+
+static enum ks_status commit(struct kv_txn *txn, struct ks_failure *why)
+{
+    struct lmdb_kv *lmdb = txn->kv;
+    int rc = mdb_txn_commit(txn->mdb); /* gone, whatever it answers */
+
+    free(txn);
+    return rc == 0 ? KS_OK : lmdb_fail(lmdb, rc, "cannot commit", why);
+}
+
+/* ---- values ---- */
+
+static MDB_val val_of(struct span s)
+{
+    return (MDB_val){.mv_size = s.len,
+                     .mv_data = (void *)(uintptr_t)s.ptr}; /* LMDB only reads it */
+}
+
+static enum ks_status get(struct kv_txn *txn, enum kv_table table, struct span key,
+                          struct span *value, struct ks_failure *why)
+{
+    MDB_val k = val_of(key);
+    MDB_val v;
+    int rc = mdb_get(txn->mdb, txn->kv->table[table], &k, &v);
+
+    if (rc == MDB_NOTFOUND) {
+        return KS_NOT_FOUND;
+    }
+    if (rc != 0) {
+        return lmdb_fail(txn->kv, rc, "cannot read", why);
+    }
+    *value = span_of(v.mv_data, v.mv_size);
+    return KS_OK;
+}
+
+static enum ks_status put(struct kv_txn *txn, enum kv_table table, struct span key, size_t len,
+                          char **room, struct ks_failure *why)
+{
+    MDB_val k = val_of(key);
+    MDB_val v = {.mv_size = len};
+    int rc = mdb_put(txn->mdb, txn->kv->table[table], &k, &v, MDB_RESERVE);
+
+    if (rc != 0) {
+        return lmdb_fail(txn->kv, rc, "cannot write", why);
+    }
+    *room = v.mv_data;
+    return KS_OK;
+}
+
+static enum ks_status del(struct kv_txn *txn, enum kv_table table, struct span key,
+                          struct ks_failure *why)
+{
+    MDB_val k = val_of(key);
+    int rc = mdb_del(txn->mdb, txn->kv->table[table], &k, NULL);
+
+    if (rc == MDB_NOTFOUND) {
+        return KS_NOT_FOUND;
+    }
+    return rc == 0 ? KS_OK : lmdb_fail(txn->kv, rc, "cannot delete", why);
+}
+
+static enum ks_status seek(struct kv_txn *txn, enum kv_table table, struct span from,
+                           struct span *key, struct span *value, struct ks_failure *why)
+{
+    MDB_cursor *cursor;
+    MDB_val k = val_of(from);
+    MDB_val v;
+    int rc = mdb_cursor_open(txn->mdb, txn->kv->table[table], &cursor);
+
+    if (rc == 0) {
+        rc = mdb_cursor_get(cursor, &k, &v, from.len == 0 ? MDB_FIRST : MDB_SET_RANGE);
+        mdb_cursor_close(cursor);
+    }
+    if (rc == MDB_NOTFOUND) {
+        return KS_NOT_FOUND;
+    }
+    if (rc != 0) {
+        return lmdb_fail(txn->kv, rc, "cannot read", why);
+    }
+    *key = span_of(k.mv_data, k.mv_size);
+    *value = span_of(v.mv_data, v.mv_size);
+    return KS_OK;
+}
+
+static enum ks_status stat_of(struct kv_txn *txn, struct kv_stat *out, struct ks_failure *why)
+{
+    MDB_envinfo info;
+    MDB_stat st;
+    int rc = mdb_env_info(txn->kv->env, &info);
+
+    *out = (struct kv_stat){0};
+    for (size_t i = 0; i < KV_TABLES && rc == 0; i++) {
+        rc = mdb_stat(txn->mdb, txn->kv->table[i], &st);
+        out->entries[i] = rc == 0 ? st.ms_entries : 0;
+    }
+    if (rc != 0) {
+        return lmdb_fail(txn->kv, rc, "cannot read statistics", why);
+    }
+    out->bytes_map = info.me_mapsize;
+    out->bytes_used = (info.me_last_pgno + 1) * st.ms_psize;
+    return KS_OK;
+}
+
+static bool is_read_only(const struct kv *kv)
+{
+    return ((const struct lmdb_kv *)kv)->read_only;
+}
+
+static void close_kv(struct kv *kv)
+{
+    struct lmdb_kv *lmdb = lmdb_of(kv);
+
+    mdb_env_close(lmdb->env);
+    if (lmdb->lock_fd >= 0) {
+        close(lmdb->lock_fd);
+    }
+    free(lmdb);
+}
+
+void lmdb_kv_check_readers(struct kv *kv)
+{
+    int dead = 0;
+
+    (void)mdb_reader_check(lmdb_of(kv)->env, &dead);
+}
+
+/* ---- opening ---- */
+
+/* One serving process a folder. LMDB itself would allow several, each with a writer thread. */
+static enum ks_status take_folder(struct lmdb_kv *lmdb, struct ks_failure *why)
+{
+    char path[sizeof(lmdb->dir) + 16];
+
+    if (mkdir(lmdb->dir, 0700) != 0 && errno != EEXIST) {
+        return ks_fail(why, KS_IO, NULL, "cannot make the data folder %s: %s", lmdb->dir,
+                       strerror(errno));
+    }
+    (void)snprintf(path, sizeof(path), "%s/koseki.lock", lmdb->dir);
+    lmdb->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lmdb->lock_fd < 0) {
+        return ks_fail(why, KS_IO, NULL, "cannot open %s: %s", path, strerror(errno));
+    }
+    if (flock(lmdb->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        return ks_fail(why, KS_BUSY, "data-dir-in-use",
+                       "the data folder %s is served by another process", lmdb->dir);
+    }
+    return KS_OK;
+}
+
+/*
+ * LMDB trusts its file: a foreign or cut one makes it crash. So its two meta pages are looked at
+ * first: page header (16 bytes), then magic and version, and how many pages the newer one counts.
+ * Offsets as in LMDB 0.9 on 64 bit: the meta data begins behind the page header.
+ */
+enum {
+    META_AT = 16,        /* of the meta data in its page */
+    META_MAGIC = 0,      /* u32 */
+    META_VERSION = 4,    /* u32 */
+    META_PAGE_SIZE = 24, /* u32: the first field of the free-list database record */
+    META_LAST_PAGE = 120,
+    META_TXNID = 128,
+    META_SIZE = 136,
+    LMDB_VERSION = 1,
+};
+static const uint32_t lmdb_magic = 0xBEEFC0DE;
+
+static uint32_t u32_at(const unsigned char *p)
+{
+    uint32_t value;
+
+    memcpy(&value, p, sizeof(value));
+    return value;
+}
+
+static uint64_t u64_at(const unsigned char *p)
+{
+    uint64_t value;
+
+    memcpy(&value, p, sizeof(value));
+    return value;
+}
+
+/*
+ * What is wrong with the file; NULL if nothing is (an empty or missing one will be made). *missing:
+ * bytes that the newer meta page counts behind the end of the file. A few are normal: LMDB does not
+ * write pages that were taken and given back in one transaction. Many mean that the file has been
+ * cut.
+ */
+static const char *check_data(int fd, off_t *missing)
+{
+    unsigned char meta[2][META_SIZE];
+    struct stat st;
+    uint32_t page = 0;
+    int newer;
+
+    if (fstat(fd, &st) != 0 || st.st_size == 0) {
+        return NULL;
+    }
+    if (pread(fd, meta[0], META_SIZE, META_AT) != META_SIZE ||
+        u32_at(meta[0] + META_MAGIC) != lmdb_magic) {
+        return "it is no LMDB file";
+    }
+    page = u32_at(meta[0] + META_PAGE_SIZE);
+    if (u32_at(meta[0] + META_VERSION) != LMDB_VERSION || page < 512 || page > 65536 ||
+        (page & (page - 1)) != 0) {
+        return "its LMDB format is not ours";
+    }
+    if (pread(fd, meta[1], META_SIZE, (off_t)page + META_AT) != META_SIZE ||
+        u32_at(meta[1] + META_MAGIC) != lmdb_magic) {
+        return "its second meta page is damaged";
+    }
+    newer = u64_at(meta[1] + META_TXNID) > u64_at(meta[0] + META_TXNID);
+    *missing = (off_t)((u64_at(meta[newer] + META_LAST_PAGE) + 1) * page) - st.st_size;
+    return NULL;
+}
+
+/* *suspect: pages are missing at the end; the file has been filled up with zeros, so that reading
+ * them is an error and not a signal, and is to be read through once. */
+static enum ks_status check_file(const struct lmdb_kv *lmdb, bool *suspect, struct ks_failure *why)
+{
+    char path[sizeof(lmdb->dir) + 16];
+    const char *wrong;
+    off_t missing = 0;
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "%s/data.mdb", lmdb->dir);
+    fd = open(path, (lmdb->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+    if (fd < 0) {
+        if (errno == ENOENT && !lmdb->read_only) {
+            return KS_OK;
+        }
+        return ks_fail(why, KS_IO, NULL, "cannot open %s: %s", path, strerror(errno));
+    }
+    wrong = check_data(fd, &missing);
+    if (wrong == NULL && missing > 0 && !lmdb->read_only) {
+        struct stat st;
+
+        *suspect = true;
+        if (fstat(fd, &st) != 0 || ftruncate(fd, st.st_size + missing) != 0) {
+            wrong = "it cannot be extended to its full size";
+        }
+    }
+    close(fd);
+    return wrong == NULL
+               ? KS_OK
+               : ks_fail(why, KS_CORRUPT, "not-a-store", "cannot use %s: %s", path, wrong);
+}
+
+/* Reads every page of every tree once, the free list's included. */
+static enum ks_status read_through(struct lmdb_kv *lmdb, struct ks_failure *why)
+{
+    enum { FREE_LIST = 0 };
+    MDB_txn *txn = NULL;
+    int rc = mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &txn);
+
+    for (size_t i = 0; i <= KV_TABLES && rc == 0; i++) {
+        MDB_cursor *cursor = NULL;
+        MDB_val k;
+        MDB_val v;
+
+        rc = mdb_cursor_open(txn, i == KV_TABLES ? FREE_LIST : lmdb->table[i], &cursor);
+        while (rc == 0) {
+            rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+        }
+        mdb_cursor_close(cursor);
+        rc = rc == MDB_NOTFOUND ? 0 : rc;
+    }
+    mdb_txn_abort(txn);
+    return rc == 0 ? KS_OK
+                   : ks_fail(why, KS_CORRUPT, "not-a-store",
+                             "%s/data.mdb is damaged: %s; restore it from a backup", lmdb->dir,
+                             mdb_strerror(rc));
+}
+
+/* LMDB found its file to contradict itself: nothing it says can be trusted any more. */
+static void on_assert(MDB_env *env, const char *text)
+{
+    struct log_text quoted;
+    const char *path = "";
+
+    (void)mdb_env_get_path(env, &path);
+    log_error("store-damaged", "file=%s/data.mdb text=%s action=\"restore it from a backup\"", path,
+              log_text(&quoted, span_cstr(text)));
+    _exit(1);
+}
+
+static enum ks_status open_tables(struct lmdb_kv *lmdb, struct ks_failure *why)
+{
+    MDB_txn *txn = NULL;
+    int rc = mdb_txn_begin(lmdb->env, NULL, lmdb->read_only ? MDB_RDONLY : 0, &txn);
+
+    for (size_t i = 0; i < KV_TABLES && rc == 0; i++) {
+        rc = mdb_dbi_open(txn, table_names[i], lmdb->read_only ? 0 : MDB_CREATE, &lmdb->table[i]);
+    }
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        return rc == MDB_NOTFOUND ? ks_fail(why, KS_CORRUPT, "not-a-store",
+                                            "%s/data.mdb holds no Koseki store", lmdb->dir)
+                                  : lmdb_fail(lmdb, rc, "cannot open the tables", why);
+    }
+    rc = mdb_txn_commit(txn); /* handles of an aborted transaction are lost */
+    return rc == 0 ? KS_OK : lmdb_fail(lmdb, rc, "cannot open the tables", why);
+}
+
+static enum ks_status open_env(struct lmdb_kv *lmdb, const struct lmdb_kv_options *options,
+                               struct ks_failure *why)
+{
+    unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (options->read_only ? MDB_RDONLY : 0);
+    char text[sizeof(lmdb->dir) + 64];
+    int rc = mdb_env_create(&lmdb->env);
+
+    if (rc == 0) {
+        rc = mdb_env_set_mapsize(lmdb->env, options->map_size);
+    }
+    if (rc == 0) {
+        rc = mdb_env_set_assert(lmdb->env, on_assert);
+    }
+    if (rc == 0) {
+        rc = mdb_env_set_maxdbs(lmdb->env, KV_TABLES);
+    }
+    if (rc == 0) {
+        rc = mdb_env_set_maxreaders(lmdb->env, options->max_readers);
+    }
+    if (rc == 0) {
+        rc = mdb_env_open(lmdb->env, options->dir, flags, 0600);
+    }
+    if (rc != 0) {
+        (void)snprintf(text, sizeof(text), "cannot open the store %s/data.mdb", options->dir);
+        return lmdb_fail(lmdb, rc, text, why);
+    }
+    return KS_OK;
+}
+
+enum ks_status lmdb_kv_open(struct kv **out, const struct lmdb_kv_options *options,
+                            struct ks_failure *why)
+{
+    static const struct kv_engine engine = {
+        .read_begin = read_begin,
+        .read_renew = read_renew,
+        .read_reset = read_reset,
+        .read_end = end_txn,
+        .write_begin = write_begin,
+        .commit = commit,
+        .abort = end_txn,
+        .get = get,
+        .put = put,
+        .del = del,
+        .seek = seek,
+        .stat = stat_of,
+        .read_only = is_read_only,
+        .close = close_kv,
+    };
+    struct lmdb_kv *lmdb = calloc(1, sizeof(*lmdb));
+    enum ks_status st = KS_OK;
+    bool suspect = false;
+
+    if (lmdb == NULL) {
+        abort();
+    }
+    lmdb->kv.engine = &engine;
+    lmdb->lock_fd = -1;
+    lmdb->read_only = options->read_only;
+    if ((size_t)snprintf(lmdb->dir, sizeof(lmdb->dir), "%s", options->dir) >= sizeof(lmdb->dir)) {
+        st = ks_fail(why, KS_INVALID, NULL, "the path of the data folder is too long");
+    }
+    if (st == KS_OK && !options->read_only) {
+        st = take_folder(lmdb, why);
+    }
+    if (st == KS_OK) {
+        st = check_file(lmdb, &suspect, why);
+    }
+    if (st == KS_OK) {
+        st = open_env(lmdb, options, why);
+    }
+    if (st == KS_OK) {
+        lmdb_kv_check_readers(&lmdb->kv);
+        st = open_tables(lmdb, why);
+    }
+    if (st == KS_OK && suspect) {
+        st = read_through(lmdb, why);
+    }
+    if (st != KS_OK) {
+        close_kv(&lmdb->kv);
+        return st;
+    }
+    *out = &lmdb->kv;
+    return KS_OK;
+}

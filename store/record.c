@@ -1,0 +1,246 @@
+#include "store/record.h"
+
+#include <string.h>
+
+#include "store/bytes.h"
+
+enum { PARTS_MAX = 7 };
+
+/* ---- parts: their lengths, then their bytes ---- */
+
+static void put_parts(struct buf *out, const struct span *parts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        bytes_put(out, parts[i].len, 4);
+    }
+    for (size_t i = 0; i < count; i++) {
+        buf_add_span(out, parts[i]);
+    }
+}
+
+/* The parts fill the record to its last byte. */
+static bool get_parts(struct span bytes, size_t at, struct span **parts, size_t count)
+{
+    uint64_t len[PARTS_MAX];
+
+    for (size_t i = 0; i < count; i++) {
+        if (!bytes_get(bytes, &at, 4, &len[i])) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!bytes_get_span(bytes, &at, (size_t)len[i], parts[i])) {
+            return false;
+        }
+    }
+    return at == bytes.len;
+}
+
+static void put_head(struct buf *out, uint32_t flags)
+{
+    bytes_put(out, RECORD_FORMAT, 1);
+    bytes_put(out, RECORD_RENDER, 1);
+    bytes_put(out, flags, 2);
+}
+
+static bool get_head(struct span bytes, size_t *at, uint32_t *flags)
+{
+    uint64_t format;
+    uint64_t render;
+    uint64_t value;
+
+    if (!bytes_get(bytes, at, 1, &format) || !bytes_get(bytes, at, 1, &render) ||
+        !bytes_get(bytes, at, 2, &value) || format != RECORD_FORMAT) {
+        return false;
+    }
+    *flags = (uint32_t)value;
+    return true;
+}
+
+static bool get_uuid(struct span bytes, size_t *at, struct uuid *out)
+{
+    struct span raw;
+
+    if (!bytes_get_span(bytes, at, sizeof(out->bytes), &raw)) {
+        return false;
+    }
+    memcpy(out->bytes, raw.ptr, sizeof(out->bytes));
+    return true;
+}
+
+static bool get_i64(struct span bytes, size_t *at, int64_t *out)
+{
+    uint64_t value;
+
+    if (!bytes_get(bytes, at, 8, &value)) {
+        return false;
+    }
+    *out = (int64_t)value;
+    return true;
+}
+
+static bool get_i32(struct span bytes, size_t *at, int32_t *out)
+{
+    uint64_t value;
+
+    if (!bytes_get(bytes, at, 4, &value)) {
+        return false;
+    }
+    *out = (int32_t)(uint32_t)value;
+    return true;
+}
+
+/* Segments lie one behind the other, a comma between, inside the text. */
+static bool check_answer(const struct store_answer *answer)
+{
+    size_t count = store_segment_count(answer);
+    uint64_t at = 0;
+
+    if (answer->segments.len % RECORD_SEGMENT_SIZE != 0) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct store_segment segment = store_segment_at(answer, i);
+
+        if ((i > 0 && segment.offset != at + 1) ||
+            (uint64_t)segment.offset + segment.len > answer->text.len) {
+            return false;
+        }
+        at = (uint64_t)segment.offset + segment.len;
+    }
+    return true;
+}
+
+static bool check_strings(struct span list)
+{
+    struct span entry;
+    size_t at = 0;
+
+    while (store_strings_next(list, &at, &entry)) {
+    }
+    return at == list.len;
+}
+
+static enum ks_status corrupt(struct ks_failure *why, const char *what)
+{
+    return ks_fail(why, KS_CORRUPT, NULL,
+                   "a %s record cannot be read (damaged, or written by a newer Koseki)", what);
+}
+
+/* ---- tenant ---- */
+
+void record_encode_tenant(const struct store_tenant *tenant, struct buf *out)
+{
+    const struct span parts[] = {tenant->id,         tenant->alias,    tenant->trust_anchor_group,
+                                 tenant->cas,        tenant->document, tenant->answer.segments,
+                                 tenant->answer.text};
+
+    put_head(out, tenant->flags);
+    buf_add(out, tenant->version.bytes, sizeof(tenant->version.bytes));
+    bytes_put(out, (uint64_t)tenant->created_ms, 8);
+    bytes_put(out, (uint64_t)tenant->updated_ms, 8);
+    bytes_put(out, (uint32_t)tenant->max_devices, 4);
+    bytes_put(out, (uint32_t)tenant->max_credentials_per_device, 4);
+    put_parts(out, parts, sizeof(parts) / sizeof(parts[0]));
+}
+
+enum ks_status record_decode_tenant(struct span bytes, uint32_t space, struct store_tenant *out,
+                                    struct ks_failure *why)
+{
+    struct store_tenant found = {.space = space};
+    struct span *parts[] = {&found.id,         &found.alias,    &found.trust_anchor_group,
+                            &found.cas,        &found.document, &found.answer.segments,
+                            &found.answer.text};
+    struct store_ca ca;
+    size_t at = 0;
+    size_t in_cas = 0;
+
+    if (!get_head(bytes, &at, &found.flags) || !get_uuid(bytes, &at, &found.version) ||
+        !get_i64(bytes, &at, &found.created_ms) || !get_i64(bytes, &at, &found.updated_ms) ||
+        !get_i32(bytes, &at, &found.max_devices) ||
+        !get_i32(bytes, &at, &found.max_credentials_per_device) ||
+        !get_parts(bytes, at, parts, sizeof(parts) / sizeof(parts[0])) ||
+        !check_answer(&found.answer)) {
+        return corrupt(why, "tenant");
+    }
+    while (store_cas_next(found.cas, &in_cas, &ca)) {
+    }
+    if (in_cas != found.cas.len || found.id.len == 0) {
+        return corrupt(why, "tenant");
+    }
+    *out = found;
+    return KS_OK;
+}
+
+/* ---- device ---- */
+
+void record_encode_device(const struct store_device *device, struct buf *out)
+{
+    const struct span parts[] = {device->via,         device->via_groups, device->member_of,
+                                 device->credentials, device->document,   device->answer};
+
+    put_head(out, device->flags);
+    buf_add(out, device->version.bytes, sizeof(device->version.bytes));
+    buf_add(out, device->credentials_version.bytes, sizeof(device->credentials_version.bytes));
+    bytes_put(out, (uint64_t)device->created_ms, 8);
+    bytes_put(out, (uint64_t)device->updated_ms, 8);
+    bytes_put(out, device->event_seq, 8);
+    put_parts(out, parts, sizeof(parts) / sizeof(parts[0]));
+}
+
+enum ks_status record_decode_device(struct span bytes, struct span id, struct store_device *out,
+                                    struct ks_failure *why)
+{
+    struct store_device found = {.id = id};
+    struct span *parts[] = {&found.via,         &found.via_groups, &found.member_of,
+                            &found.credentials, &found.document,   &found.answer};
+    struct store_credential_ref ref;
+    size_t at = 0;
+    size_t in_refs = 0;
+
+    if (!get_head(bytes, &at, &found.flags) || !get_uuid(bytes, &at, &found.version) ||
+        !get_uuid(bytes, &at, &found.credentials_version) ||
+        !get_i64(bytes, &at, &found.created_ms) || !get_i64(bytes, &at, &found.updated_ms) ||
+        !bytes_get(bytes, &at, 8, &found.event_seq) ||
+        !get_parts(bytes, at, parts, sizeof(parts) / sizeof(parts[0])) ||
+        !check_strings(found.via) || !check_strings(found.via_groups) ||
+        !check_strings(found.member_of)) {
+        return corrupt(why, "device");
+    }
+    while (store_credential_refs_next(found.credentials, &in_refs, &ref)) {
+    }
+    if (in_refs != found.credentials.len) {
+        return corrupt(why, "device");
+    }
+    *out = found;
+    return KS_OK;
+}
+
+/* ---- credential ---- */
+
+void record_encode_credential(const struct store_credential *credential, struct buf *out)
+{
+    const struct span parts[] = {
+        credential->auth_id,  credential->device_id,       credential->ext,
+        credential->document, credential->answer.segments, credential->answer.text};
+
+    put_head(out, credential->flags);
+    put_parts(out, parts, sizeof(parts) / sizeof(parts[0]));
+}
+
+enum ks_status record_decode_credential(struct span bytes, struct span type,
+                                        struct store_credential *out, struct ks_failure *why)
+{
+    struct store_credential found = {.type = type};
+    struct span *parts[] = {&found.auth_id,  &found.device_id,       &found.ext,
+                            &found.document, &found.answer.segments, &found.answer.text};
+    size_t at = 0;
+
+    if (!get_head(bytes, &at, &found.flags) ||
+        !get_parts(bytes, at, parts, sizeof(parts) / sizeof(parts[0])) ||
+        !check_answer(&found.answer)) {
+        return corrupt(why, "credentials");
+    }
+    *out = found;
+    return KS_OK;
+}

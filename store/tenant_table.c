@@ -1,0 +1,435 @@
+/* Tenants: the record by key-space number, the indexes by id, alias and CA, the counters. */
+#include <assert.h>
+#include <string.h>
+
+#include "store/bytes.h"
+#include "store/record.h"
+#include "store/txn.h"
+
+/* ---- counters ---- */
+
+enum ks_status space_counts_get(struct store_txn *txn, uint32_t space, struct space_counts *out,
+                                struct ks_failure *why)
+{
+    struct key key;
+    struct span value;
+    size_t at = 0;
+    enum ks_status st;
+
+    *out = (struct space_counts){0};
+    key_of_space(&key, space);
+    st = txn_get(txn, KV_TENANT_STAT, &key, &value, why);
+    if (st != KS_OK) {
+        return st == KS_NOT_FOUND ? KS_OK : st;
+    }
+    if (!bytes_get(value, &at, 8, &out->devices) || !bytes_get(value, &at, 8, &out->credentials)) {
+        struct ks_failure here;
+
+        st = ks_fail(&here, KS_CORRUPT, NULL, "the counters of key space %u cannot be read", space);
+        return txn_fail(txn, st, &here, why);
+    }
+    return KS_OK;
+}
+
+enum ks_status space_counts_add(struct store_txn *txn, uint32_t space, int64_t devices,
+                                int64_t credentials, struct ks_failure *why)
+{
+    struct space_counts counts;
+    struct key key;
+    enum ks_status st = space_counts_get(txn, space, &counts, why);
+
+    if (st != KS_OK) {
+        return st;
+    }
+    key_of_space(&key, space);
+    buf_clear(&txn->scratch);
+    bytes_put(&txn->scratch, counts.devices + (uint64_t)devices, 8);
+    bytes_put(&txn->scratch, counts.credentials + (uint64_t)credentials, 8);
+    return txn_put(txn, KV_TENANT_STAT, &key, buf_span(&txn->scratch), why);
+}
+
+/* ---- indexes ---- */
+
+static enum ks_status put_space(struct store_txn *txn, enum kv_table table, const struct key *key,
+                                uint32_t space, struct span full, struct ks_failure *why)
+{
+    struct key number;
+
+    key_of_space(&number, space);
+    buf_clear(&txn->scratch);
+    buf_add_span(&txn->scratch, key_span(&number));
+    buf_add_span(&txn->scratch, full);
+    return txn_put(txn, table, key, buf_span(&txn->scratch), why);
+}
+
+static void id_key(struct key *key, struct span id)
+{
+    key_begin(key);
+    key_add_text(key, id);
+}
+
+static void alias_key(struct key *key, struct span alias)
+{
+    key_begin(key);
+    key_add_name(key, alias);
+}
+
+static enum ks_status add_indexes(struct store_txn *txn, const struct store_tenant *tenant,
+                                  uint32_t space, struct ks_failure *why)
+{
+    struct key key;
+    struct store_ca ca;
+    size_t at = 0;
+    enum ks_status st;
+
+    id_key(&key, tenant->id);
+    st = put_space(txn, KV_TENANT_ID, &key, space, span_of(NULL, 0), why);
+    if (st == KS_OK && tenant->alias.len > 0) {
+        alias_key(&key, tenant->alias);
+        st = put_space(txn, KV_TENANT_ALIAS, &key, space, tenant->alias, why);
+    }
+    while (st == KS_OK && store_cas_next(tenant->cas, &at, &ca)) {
+        key_of_tenant_ca(&key, ca.subject_dn, space);
+        st = txn_put(txn, KV_TENANT_CA, &key, ca.subject_dn, why);
+    }
+    return st;
+}
+
+/* tenant's spans are copies: the first deletion would invalidate borrowed ones. */
+static enum ks_status remove_indexes(struct store_txn *txn, const struct store_tenant *tenant,
+                                     struct ks_failure *why)
+{
+    struct key key;
+    struct store_ca ca;
+    size_t at = 0;
+    enum ks_status st;
+
+    id_key(&key, tenant->id);
+    st = txn_del(txn, KV_TENANT_ID, &key, why);
+    if (st == KS_OK && tenant->alias.len > 0) {
+        alias_key(&key, tenant->alias);
+        st = txn_del(txn, KV_TENANT_ALIAS, &key, why);
+    }
+    while (st == KS_OK && store_cas_next(tenant->cas, &at, &ca)) {
+        key_of_tenant_ca(&key, ca.subject_dn, tenant->space);
+        st = txn_del(txn, KV_TENANT_CA, &key, why);
+    }
+    return st;
+}
+
+static enum ks_status put_record(struct store_txn *txn, const struct store_tenant *tenant,
+                                 uint32_t space, struct ks_failure *why)
+{
+    struct key key;
+
+    key_of_space(&key, space);
+    buf_clear(&txn->scratch);
+    record_encode_tenant(tenant, &txn->scratch);
+    assert(!txn->scratch.overflow); /* the edge bounds documents far below */
+    return txn_put(txn, KV_TENANT, &key, buf_span(&txn->scratch), why);
+}
+
+/* ---- look-ups ---- */
+
+static enum ks_status find_space(struct store_txn *txn, enum kv_table table, const struct key *key,
+                                 struct span full, uint32_t *space, struct ks_failure *why)
+{
+    struct span value;
+    enum ks_status st = txn_get(txn, table, key, &value, why);
+
+    if (st != KS_OK) {
+        return st;
+    }
+    if (value.len < 4) {
+        struct ks_failure here;
+
+        st = ks_fail(&here, KS_CORRUPT, NULL, "a tenant index entry cannot be read");
+        return txn_fail(txn, st, &here, why);
+    }
+    if (!span_eq(span_of(value.ptr + 4, value.len - 4), full)) {
+        return KS_NOT_FOUND; /* another name with the same hash */
+    }
+    *space = key_read_space(value);
+    return KS_OK;
+}
+
+enum ks_status store_tenant_find(struct store_txn *txn, struct span id, uint32_t *space,
+                                 struct ks_failure *why)
+{
+    struct key key;
+
+    if (id.len == 0 || id.len > STORE_ID_MAX) {
+        return KS_NOT_FOUND;
+    }
+    id_key(&key, id);
+    return find_space(txn, KV_TENANT_ID, &key, span_of(NULL, 0), space, why);
+}
+
+enum ks_status store_tenant_find_alias(struct store_txn *txn, struct span alias, uint32_t *space,
+                                       struct ks_failure *why)
+{
+    struct key key;
+
+    if (alias.len == 0 || alias.len > STORE_NAME_MAX) {
+        return KS_NOT_FOUND;
+    }
+    alias_key(&key, alias);
+    return find_space(txn, KV_TENANT_ALIAS, &key, alias, space, why);
+}
+
+enum ks_status store_tenant_find_ca(struct store_txn *txn, struct span subject_dn, uint32_t *spaces,
+                                    size_t max, size_t *count, struct ks_failure *why)
+{
+    struct key from;
+    struct key prefix;
+    size_t n = 0;
+
+    *count = 0;
+    if (subject_dn.len > STORE_NAME_MAX || span_has_nul(subject_dn)) {
+        return KS_OK;
+    }
+    key_of_tenant_ca(&prefix, subject_dn, 0);
+    prefix.len -= 4;
+    from = prefix;
+    while (n < max) {
+        struct span key;
+        struct span dn;
+        enum ks_status st = txn_seek(txn, KV_TENANT_CA, key_span(&from), &key, &dn, why);
+
+        if (st == KS_NOT_FOUND ||
+            (st == KS_OK &&
+             (key.len != prefix.len + 4 || memcmp(key.ptr, prefix.bytes, prefix.len) != 0))) {
+            break;
+        }
+        if (st != KS_OK) {
+            return st;
+        }
+        if (span_eq(dn, subject_dn)) {
+            spaces[n++] = key_read_space(span_of(key.ptr + prefix.len, 4));
+        }
+        key_step(&from, key);
+    }
+    *count = n;
+    return KS_OK;
+}
+
+enum ks_status store_tenant_get(struct store_txn *txn, uint32_t space, struct store_tenant *out,
+                                struct ks_failure *why)
+{
+    struct key key;
+    struct span value;
+    struct ks_failure here;
+    enum ks_status st;
+
+    key_of_space(&key, space);
+    st = txn_get(txn, KV_TENANT, &key, &value, why);
+    if (st != KS_OK) {
+        return st;
+    }
+    st = record_decode_tenant(value, space, out, &here);
+    return st == KS_OK ? KS_OK : txn_fail(txn, st, &here, why);
+}
+
+enum ks_status store_tenant_next(struct store_txn *txn, struct span after, struct store_tenant *out,
+                                 struct ks_failure *why)
+{
+    struct key from;
+    struct span key;
+    struct span value;
+    enum ks_status st;
+
+    key_begin(&from);
+    if (after.len > 0) {
+        key_step(&from, after);
+    }
+    st = txn_seek(txn, KV_TENANT_ID, key_span(&from), &key, &value, why);
+    if (st != KS_OK) {
+        return st;
+    }
+    if (value.len != 4) {
+        struct ks_failure here;
+
+        st = ks_fail(&here, KS_CORRUPT, NULL, "a tenant index entry cannot be read");
+        return txn_fail(txn, st, &here, why);
+    }
+    return store_tenant_get(txn, key_read_space(value), out, why);
+}
+
+/* ---- changes ---- */
+
+/* Whether another tenant than `space` has the alias. */
+static enum ks_status check_alias(struct store_txn *txn, struct span alias, uint32_t space,
+                                  struct ks_failure *why)
+{
+    uint32_t other;
+    enum ks_status st;
+
+    if (alias.len == 0) {
+        return KS_OK;
+    }
+    st = store_tenant_find_alias(txn, alias, &other, why);
+    if (st == KS_NOT_FOUND || (st == KS_OK && other == space)) {
+        return KS_OK;
+    }
+    return st == KS_OK ? ks_fail(why, KS_EXISTS, "alias-taken", "another tenant has the alias %.*s",
+                                 SPAN_ARG(alias))
+                       : st;
+}
+
+static enum ks_status draw_space(struct store_txn *txn, uint32_t *space, struct ks_failure *why)
+{
+    uint64_t next;
+    enum ks_status st = txn_meta_get(txn, meta_next_space, &next, why);
+
+    if (st != KS_OK) {
+        return st;
+    }
+    if (next == 0 || next > UINT32_MAX) {
+        struct ks_failure here;
+
+        st = ks_fail(&here, KS_FULL, "store-full", "all key-space numbers have been used");
+        return txn_fail(txn, st, &here, why);
+    }
+    *space = (uint32_t)next;
+    return txn_meta_put(txn, meta_next_space, next + 1, why);
+}
+
+enum ks_status store_tenant_insert(struct store_txn *txn, const struct store_tenant *tenant,
+                                   uint32_t *space, struct ks_failure *why)
+{
+    uint32_t drawn = 0;
+    enum ks_status st = store_tenant_find(txn, tenant->id, &drawn, why);
+
+    if (st == KS_OK) {
+        return ks_fail(why, KS_EXISTS, "id-taken", "there is a tenant with the id %.*s",
+                       SPAN_ARG(tenant->id));
+    }
+    if (st == KS_NOT_FOUND) {
+        st = check_alias(txn, tenant->alias, 0, why);
+    }
+    if (st != KS_OK) {
+        return st;
+    }
+    txn->touches_tenants = true;
+    st = draw_space(txn, &drawn, why);
+    if (st == KS_OK) {
+        st = put_record(txn, tenant, drawn, why);
+    }
+    if (st == KS_OK) {
+        st = add_indexes(txn, tenant, drawn, why);
+    }
+    if (st == KS_OK) {
+        st = space_counts_add(txn, drawn, 0, 0, why);
+    }
+    if (st == KS_OK) {
+        *space = drawn;
+    }
+    return st;
+}
+
+/* The stored tenant, its index parts copied, so that it outlives the writes that follow. */
+static enum ks_status get_copy(struct store_txn *txn, uint32_t space, struct store_tenant *out,
+                               struct ks_failure *why)
+{
+    enum ks_status st = store_tenant_get(txn, space, out, why);
+
+    if (st == KS_OK) {
+        out->id = arena_span(&txn->arena, out->id);
+        out->alias = arena_span(&txn->arena, out->alias);
+        out->cas = arena_span(&txn->arena, out->cas);
+    }
+    return st;
+}
+
+enum ks_status store_tenant_replace(struct store_txn *txn, const struct store_tenant *tenant,
+                                    struct ks_failure *why)
+{
+    struct store_tenant old;
+    enum ks_status st = get_copy(txn, tenant->space, &old, why);
+
+    if (st == KS_OK) {
+        assert(span_eq(old.id, tenant->id));
+        st = check_alias(txn, tenant->alias, tenant->space, why);
+    }
+    if (st != KS_OK) {
+        return st;
+    }
+    txn->touches_tenants = true;
+    st = remove_indexes(txn, &old, why);
+    if (st == KS_OK) {
+        st = put_record(txn, tenant, tenant->space, why);
+    }
+    if (st == KS_OK) {
+        st = add_indexes(txn, tenant, tenant->space, why);
+    }
+    return st;
+}
+
+/* The record is deleted, and the key space with all that is in it left to the purge. */
+static enum ks_status retire_space(struct store_txn *txn, uint32_t space, struct ks_failure *why)
+{
+    struct key key;
+    enum ks_status st;
+
+    key_of_space(&key, space);
+    st = txn_del(txn, KV_TENANT, &key, why);
+    if (st == KS_OK) {
+        st = txn_put(txn, KV_PURGE, &key, span_of(NULL, 0), why);
+    }
+    return st;
+}
+
+enum ks_status store_tenant_delete(struct store_txn *txn, uint32_t space, struct ks_failure *why)
+{
+    struct store_tenant old;
+    enum ks_status st = get_copy(txn, space, &old, why);
+
+    if (st != KS_OK) {
+        return st;
+    }
+    txn->touches_tenants = true;
+    st = remove_indexes(txn, &old, why);
+    return st == KS_OK ? retire_space(txn, space, why) : st;
+}
+
+enum ks_status store_device_delete_all(struct store_txn *txn, uint32_t *space,
+                                       struct ks_failure *why)
+{
+    struct store_tenant tenant;
+    struct key key;
+    struct span bytes;
+    uint32_t drawn = 0;
+    enum ks_status st;
+
+    key_of_space(&key, *space);
+    st = txn_get(txn, KV_TENANT, &key, &bytes, why);
+    if (st != KS_OK) {
+        return st;
+    }
+    bytes = arena_span(&txn->arena, bytes);
+    st = record_decode_tenant(bytes, *space, &tenant, why);
+    if (st != KS_OK) {
+        return st;
+    }
+    txn->touches_tenants = true;
+    st = remove_indexes(txn, &tenant, why);
+    if (st == KS_OK) {
+        st = retire_space(txn, *space, why);
+    }
+    if (st == KS_OK) {
+        st = draw_space(txn, &drawn, why);
+    }
+    if (st == KS_OK) {
+        st = put_record(txn, &tenant, drawn, why);
+    }
+    if (st == KS_OK) {
+        st = add_indexes(txn, &tenant, drawn, why);
+    }
+    if (st == KS_OK) {
+        st = space_counts_add(txn, drawn, 0, 0, why);
+    }
+    if (st == KS_OK) {
+        *space = drawn;
+    }
+    return st;
+}

@@ -1,0 +1,75 @@
+/*
+ * txn: a store transaction over the engine's, shared by the files of store/: the sticky first
+ * error, the write count, scratch memory.
+ *
+ * Threads:   as store/store.h.
+ * Ownership: scratch and arena live as long as the transaction; the arena is reset at renew.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/span.h"
+#include "base/status.h"
+#include "base/uuid.h"
+#include "store/key.h"
+#include "store/kv.h"
+#include "store/store.h"
+
+struct store {
+    struct kv *kv;
+    struct uuid instance;
+    _Atomic uint64_t tenant_generation;
+};
+
+struct store_txn {
+    struct store *store;
+    struct kv_txn *kv;
+    bool has_snapshot;
+    bool touches_tenants;
+    uint64_t writes;
+    enum ks_status error; /* the first failure; every later call returns it */
+    struct ks_failure why;
+    struct buf scratch; /* a record on its way in */
+    struct arena arena; /* copies of what a write would invalidate */
+};
+
+KS_MUST_CHECK enum ks_status txn_get(struct store_txn *txn, enum kv_table table,
+                                     const struct key *key, struct span *value,
+                                     struct ks_failure *why);
+KS_MUST_CHECK enum ks_status txn_put(struct store_txn *txn, enum kv_table table,
+                                     const struct key *key, struct span value,
+                                     struct ks_failure *why);
+/* KS_OK also if it was not there. */
+KS_MUST_CHECK enum ks_status txn_del(struct store_txn *txn, enum kv_table table,
+                                     const struct key *key, struct ks_failure *why);
+/* The first entry at or behind `from`. */
+KS_MUST_CHECK enum ks_status txn_seek(struct store_txn *txn, enum kv_table table, struct span from,
+                                      struct span *key, struct span *value, struct ks_failure *why);
+/* A failure that is the store's, not an answer: sticks. */
+enum ks_status txn_fail(struct store_txn *txn, enum ks_status status, const struct ks_failure *from,
+                        struct ks_failure *why);
+
+/* Numbers in META: a missing one is 0. */
+KS_MUST_CHECK enum ks_status txn_meta_get(struct store_txn *txn, const char *name, uint64_t *value,
+                                          struct ks_failure *why);
+KS_MUST_CHECK enum ks_status txn_meta_put(struct store_txn *txn, const char *name, uint64_t value,
+                                          struct ks_failure *why);
+
+/* Counters of a key space (tenant_table.c). */
+struct space_counts {
+    uint64_t devices;
+    uint64_t credentials;
+};
+KS_MUST_CHECK enum ks_status space_counts_get(struct store_txn *txn, uint32_t space,
+                                              struct space_counts *out, struct ks_failure *why);
+KS_MUST_CHECK enum ks_status space_counts_add(struct store_txn *txn, uint32_t space,
+                                              int64_t devices, int64_t credentials,
+                                              struct ks_failure *why);
+
+extern const char meta_next_space[];
+extern const char meta_outbox_seq[];
