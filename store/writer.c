@@ -16,6 +16,7 @@
 
 enum {
     PURGE_A_TURN = 500,   /* entries swept between batches */
+    SWEEP_EVERY = 16,     /* batches, when there is always one waiting */
     WATCH_EVERY_MS = 100, /* look at the file system's free space */
     HOUSEKEEPING_EVERY_MS = 30000,
 };
