@@ -1,0 +1,450 @@
+/*
+ * DN text to DER, as Java's X500Principal(String) reads it, and from there to its normal form. What
+ * Java refuses is refused, what it lets pass passes.
+ */
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "certs/dn.h"
+#include "certs/dn_types.h"
+
+/* Keywords that Java's parser knows, any case. */
+static const struct {
+    const char *keyword;
+    const char *oid; /* content octets */
+    size_t oid_len;
+} keywords[] = {
+    {"CN", "\x55\x04\x03", 3},
+    {"C", "\x55\x04\x06", 3},
+    {"L", "\x55\x04\x07", 3},
+    {"S", "\x55\x04\x08", 3},
+    {"ST", "\x55\x04\x08", 3},
+    {"O", "\x55\x04\x0A", 3},
+    {"OU", "\x55\x04\x0B", 3},
+    {"T", "\x55\x04\x0C", 3},
+    {"IP", "\x2B\x06\x01\x04\x01\x2A\x02\x0B\x02\x01", 10},
+    {"STREET", "\x55\x04\x09", 3},
+    {"DC", "\x09\x92\x26\x89\x93\xF2\x2C\x64\x01\x19", 10},
+    {"DNQUALIFIER", "\x55\x04\x2E", 3},
+    {"DNQ", "\x55\x04\x2E", 3},
+    {"SURNAME", "\x55\x04\x04", 3},
+    {"GIVENNAME", "\x55\x04\x2A", 3},
+    {"INITIALS", "\x55\x04\x2B", 3},
+    {"GENERATION", "\x55\x04\x2C", 3},
+    {"EMAIL", "\x2A\x86\x48\x86\xF7\x0D\x01\x09\x01", 9},
+    {"EMAILADDRESS", "\x2A\x86\x48\x86\xF7\x0D\x01\x09\x01", 9},
+    {"UID", "\x09\x92\x26\x89\x93\xF2\x2C\x64\x01\x01", 10},
+    {"SERIALNUMBER", "\x55\x04\x05", 3},
+};
+
+static const char email_oid[] = "\x2A\x86\x48\x86\xF7\x0D\x01\x09\x01";
+static const char dc_oid[] = "\x09\x92\x26\x89\x93\xF2\x2C\x64\x01\x19";
+
+struct parser {
+    const char *start;
+    const char *at;
+    const char *end;
+    const char *what; /* the first thing that is wrong */
+};
+
+static bool wrong(struct parser *p, const char *what)
+{
+    if (p->what == NULL) {
+        p->what = what;
+    }
+    return false;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static void skip_blanks(struct parser *p)
+{
+    while (p->at < p->end && is_blank(*p->at)) {
+        p->at++;
+    }
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = (char)tolower((unsigned char)c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* ---- DER output ---- */
+
+static void add_tlv(struct buf *out, unsigned char tag, struct span content)
+{
+    unsigned char head[5] = {tag};
+    size_t len = 2;
+
+    if (content.len < 0x80) {
+        head[1] = (unsigned char)content.len;
+    } else if (content.len < 0x100) {
+        head[1] = 0x81;
+        head[2] = (unsigned char)content.len;
+        len = 3;
+    } else {
+        head[1] = 0x82;
+        head[2] = (unsigned char)(content.len >> 8);
+        head[3] = (unsigned char)content.len;
+        len = 4;
+    }
+    buf_add(out, head, len);
+    buf_add_span(out, content);
+}
+
+/* ---- attribute types ---- */
+
+static bool add_arc(struct buf *oid, uint64_t arc)
+{
+    unsigned char bytes[10];
+    size_t n = sizeof(bytes);
+
+    bytes[--n] = (unsigned char)(arc & 0x7F); /* the last septet has no continuation bit */
+    for (arc >>= 7; arc > 0; arc >>= 7) {
+        bytes[--n] = (unsigned char)((arc & 0x7F) | 0x80);
+    }
+    buf_add(oid, bytes + n, sizeof(bytes) - n);
+    return true;
+}
+
+/* Dotted decimal: at least two arcs, the first 0 to 2, the second below 40 under 0 and 1. */
+static bool parse_oid(struct span text, struct buf *oid)
+{
+    uint64_t arcs[2] = {0};
+    size_t count = 0;
+    size_t i = 0;
+
+    while (i < text.len) {
+        uint64_t arc = 0;
+        size_t from = i;
+
+        while (i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9') {
+            if (arc > (UINT64_MAX - 9) / 10) {
+                return false;
+            }
+            arc = arc * 10 + (uint64_t)(text.ptr[i++] - '0');
+        }
+        if (i == from || (i < text.len && text.ptr[i] != '.') ||
+            (i < text.len && i + 1 == text.len)) {
+            return false;
+        }
+        i += i < text.len;
+        if (count < 2) {
+            arcs[count] = arc;
+        }
+        count++;
+        if (count == 2) {
+            if (arcs[0] > 2 || (arcs[0] < 2 && arcs[1] > 39) || arcs[1] > UINT64_MAX - 80) {
+                return false;
+            }
+            arc = arcs[0] * 40 + arcs[1];
+        }
+        if (count >= 2 && !add_arc(oid, arc)) {
+            return false;
+        }
+    }
+    return count >= 2;
+}
+
+static bool parse_type(struct parser *p, struct buf *oid)
+{
+    const char *from = p->at;
+    const char *equals = memchr(from, '=', (size_t)(p->end - from));
+    struct span name;
+
+    if (equals == NULL) {
+        return wrong(p, "a part has no '='");
+    }
+    name = span_of(from, (size_t)(equals - from));
+    while (name.len > 0 && is_blank(name.ptr[name.len - 1])) {
+        name.len--;
+    }
+    p->at = equals + 1;
+    for (size_t i = 0; i < sizeof(keywords) / sizeof(keywords[0]); i++) {
+        if (name.len == strlen(keywords[i].keyword) &&
+            strncasecmp(name.ptr, keywords[i].keyword, name.len) == 0) {
+            buf_add(oid, keywords[i].oid, keywords[i].oid_len);
+            return true;
+        }
+    }
+    if (name.len > 4 && strncasecmp(name.ptr, "OID.", 4) == 0) {
+        name = span_of(name.ptr + 4, name.len - 4);
+    }
+    return parse_oid(name, oid) || wrong(p, "unknown attribute type");
+}
+
+/* ---- values ---- */
+
+static bool is_separator(char c)
+{
+    return c == ',' || c == ';' || c == '+';
+}
+
+/* #hex: the DER of the value as it is. */
+static bool parse_hex_value(struct parser *p, struct buf *der)
+{
+    size_t digits = 0;
+    unsigned char byte = 0;
+
+    p->at++;
+    while (p->at < p->end && !is_separator(*p->at) && !is_blank(*p->at)) {
+        int digit = hex_digit(*p->at++);
+
+        if (digit < 0) {
+            return wrong(p, "a value behind '#' is not hex");
+        }
+        byte = (unsigned char)(byte << 4 | digit);
+        if (++digits % 2 == 0) {
+            buf_add_char(der, (char)byte);
+        }
+    }
+    if (digits == 0 || digits % 2 != 0) {
+        return wrong(p, "a value behind '#' is not pairs of hex digits");
+    }
+    return true;
+}
+
+/* Behind a backslash: a special character, or the byte of a hex pair. */
+static bool parse_escape(struct parser *p, struct buf *text, bool *hex)
+{
+    *hex = false;
+    if (p->at == p->end) {
+        return wrong(p, "a trailing backslash");
+    }
+    if (p->end - p->at >= 2 && hex_digit(p->at[0]) >= 0 && hex_digit(p->at[1]) >= 0) {
+        buf_add_char(text, (char)(hex_digit(p->at[0]) << 4 | hex_digit(p->at[1])));
+        p->at += 2;
+        *hex = true;
+        return true;
+    }
+    if (strchr(",=+<>#;\"\\ ", *p->at) == NULL || *p->at == '\0') {
+        return wrong(p, "a backslash before a character that needs none");
+    }
+    buf_add_char(text, *p->at++);
+    return true;
+}
+
+static bool parse_quoted(struct parser *p, struct buf *text)
+{
+    bool hex;
+
+    p->at++;
+    while (p->at < p->end && *p->at != '"') {
+        if (*p->at == '\\') {
+            p->at++;
+            if (!parse_escape(p, text, &hex)) {
+                return false;
+            }
+        } else {
+            buf_add_char(text, *p->at++);
+        }
+    }
+    if (p->at == p->end) {
+        return wrong(p, "a quote is not closed");
+    }
+    p->at++;
+    while (text->len > 0 && is_blank(text->ptr[text->len - 1])) {
+        text->len--;
+    }
+    while (text->len > 0 && is_blank(text->ptr[0])) {
+        memmove(text->ptr, text->ptr + 1, --text->len);
+    }
+    return true;
+}
+
+static bool parse_plain(struct parser *p, struct buf *text)
+{
+    size_t kept = 0; /* up to the last character that is not an unescaped blank */
+    bool hex;
+
+    while (p->at < p->end && !is_separator(*p->at)) {
+        char c = *p->at;
+
+        if (c == '\\') {
+            p->at++;
+            if (!parse_escape(p, text, &hex)) {
+                return false;
+            }
+            kept = text->len;
+            continue;
+        }
+        if (c == '<' || c == '>' || c == '"') {
+            return wrong(p, "an unescaped <, > or quote in a value");
+        }
+        buf_add_char(text, c);
+        p->at++;
+        if (!is_blank(c)) {
+            kept = text->len;
+        }
+    }
+    text->len = kept;
+    return true;
+}
+
+/* RFC 5280: letters, digits and some punctuation. */
+static bool is_printable(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) &&
+            (c == '\0' || strchr(" '()+,-./:=?", c) == NULL)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* IA5: a character beyond ASCII becomes '?', as in Java. */
+static void to_ascii(struct buf *text)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < text->len; i++) {
+        unsigned char c = (unsigned char)text->ptr[i];
+
+        if ((c & 0xC0) == 0x80) {
+            continue;
+        }
+        text->ptr[n++] = c < 0x80 ? (char)c : '?';
+    }
+    text->len = n;
+}
+
+static unsigned char string_tag(struct span oid, struct buf *text)
+{
+    if (span_eq(oid, span_of(email_oid, sizeof(email_oid) - 1)) ||
+        span_eq(oid, span_of(dc_oid, sizeof(dc_oid) - 1))) {
+        to_ascii(text);
+        return DN_TAG_IA5;
+    }
+    return is_printable(buf_span(text)) ? DN_TAG_PRINTABLE : DN_TAG_UTF8;
+}
+
+static bool parse_value(struct parser *p, struct span oid, struct buf *der)
+{
+    struct buf text;
+    bool ok;
+
+    skip_blanks(p);
+    if (p->at < p->end && *p->at == '#') {
+        return parse_hex_value(p, der);
+    }
+    buf_init(&text, DN_TEXT_MAX);
+    ok = p->at < p->end && *p->at == '"' ? parse_quoted(p, &text) : parse_plain(p, &text);
+    if (ok) {
+        unsigned char tag = string_tag(oid, &text);
+
+        add_tlv(der, tag, buf_span(&text));
+    }
+    buf_done(&text);
+    return ok;
+}
+
+/* ---- the name ---- */
+
+/* One attribute as a SEQUENCE of type and value. */
+static bool parse_attribute(struct parser *p, struct buf *rdn)
+{
+    struct buf oid;
+    struct buf pair;
+    bool ok;
+
+    buf_init(&oid, DN_TEXT_MAX);
+    buf_init(&pair, 4 * (size_t)DN_TEXT_MAX);
+    skip_blanks(p);
+    ok = parse_type(p, &oid);
+    if (ok) {
+        add_tlv(&pair, 0x06, buf_span(&oid));
+        ok = parse_value(p, buf_span(&oid), &pair);
+    }
+    if (ok) {
+        skip_blanks(p);
+        add_tlv(rdn, 0x30, buf_span(&pair));
+    }
+    buf_done(&oid);
+    buf_done(&pair);
+    return ok;
+}
+
+/* Attributes joined by '+'. */
+static bool parse_rdn(struct parser *p, struct buf *rdn)
+{
+    for (;;) {
+        if (!parse_attribute(p, rdn)) {
+            return false;
+        }
+        if (p->at == p->end || *p->at != '+') {
+            return true;
+        }
+        p->at++;
+    }
+}
+
+/* Each RDN is put before the ones that came: the text has the last one first. */
+static bool parse_rdns(struct parser *p, struct buf *name)
+{
+    struct buf rdn;
+    struct buf set;
+    size_t count = 0;
+    bool ok = true;
+
+    buf_init(&rdn, 4 * (size_t)DN_TEXT_MAX);
+    buf_init(&set, 8 * (size_t)DN_TEXT_MAX);
+    while (ok) {
+        buf_clear(&rdn);
+        ok = ++count <= DN_RDNS_MAX ? parse_rdn(p, &rdn) : wrong(p, "too many parts");
+        if (!ok) {
+            break;
+        }
+        buf_clear(&set);
+        add_tlv(&set, 0x31, buf_span(&rdn));
+        buf_add_span(&set, buf_span(name));
+        buf_clear(name);
+        buf_add_span(name, buf_span(&set));
+        if (p->at == p->end) {
+            break;
+        }
+        ok = is_separator(*p->at) || wrong(p, "text behind a value");
+        p->at++;
+    }
+    ok = ok && !rdn.overflow && !set.overflow && !name->overflow;
+    buf_done(&rdn);
+    buf_done(&set);
+    return ok;
+}
+
+enum ks_status dn_normalize(struct span text, struct buf *out, struct ks_failure *why)
+{
+    struct parser p = {.start = text.ptr, .at = text.ptr, .end = text.ptr + text.len};
+    struct buf name;
+    struct buf der;
+    enum ks_status st = KS_OK;
+
+    if (text.len > DN_TEXT_MAX || span_has_nul(text)) {
+        return ks_fail(why, KS_INVALID, NULL, "a name is longer than %d bytes or holds a NUL",
+                       DN_TEXT_MAX);
+    }
+    buf_init(&name, 8 * (size_t)DN_TEXT_MAX);
+    buf_init(&der, 8 * (size_t)DN_TEXT_MAX);
+    skip_blanks(&p);
+    if (p.at < p.end && !parse_rdns(&p, &name)) {
+        st = ks_fail(why, KS_INVALID, NULL, "not a distinguished name, at byte %zu: %s",
+                     (size_t)(p.at - p.start), p.what != NULL ? p.what : "too long");
+    }
+    if (st == KS_OK) {
+        add_tlv(&der, 0x30, buf_span(&name));
+        st = dn_from_der(buf_span(&der), out, why);
+    }
+    buf_done(&name);
+    buf_done(&der);
+    return st;
+}

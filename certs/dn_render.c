@@ -1,0 +1,229 @@
+/* The text of a DER-encoded Name, as Java's X500Principal.getName(RFC2253) prints it. */
+#include <string.h>
+
+#include "certs/der.h"
+#include "certs/dn.h"
+#include "certs/dn_types.h"
+
+enum { TAG_SEQUENCE = 0x30, TAG_SET = 0x31, TAG_OID = 0x06 };
+
+/* Attributes with a keyword; every other one is printed as OID and hex. */
+static const struct {
+    const char *keyword;
+    const char *oid; /* content octets */
+    size_t oid_len;
+} keywords[] = {
+    {"CN", "\x55\x04\x03", 3},
+    {"C", "\x55\x04\x06", 3},
+    {"L", "\x55\x04\x07", 3},
+    {"ST", "\x55\x04\x08", 3},
+    {"STREET", "\x55\x04\x09", 3},
+    {"O", "\x55\x04\x0A", 3},
+    {"OU", "\x55\x04\x0B", 3},
+    {"DC", "\x09\x92\x26\x89\x93\xF2\x2C\x64\x01\x19", 10},
+    {"UID", "\x09\x92\x26\x89\x93\xF2\x2C\x64\x01\x01", 10},
+};
+
+static const char *keyword_of(struct span oid)
+{
+    for (size_t i = 0; i < sizeof(keywords) / sizeof(keywords[0]); i++) {
+        if (span_eq(oid, span_of(keywords[i].oid, keywords[i].oid_len))) {
+            return keywords[i].keyword;
+        }
+    }
+    return NULL;
+}
+
+/* The string types whose bytes Java prints as text; others come as hex. */
+static bool is_text_tag(uint8_t tag)
+{
+    return tag == DN_TAG_UTF8 || tag == DN_TAG_PRINTABLE || tag == DN_TAG_T61 ||
+           tag == DN_TAG_IA5 || tag == DN_TAG_GENERAL || tag == DN_TAG_BMP;
+}
+
+static void add_hex(struct buf *out, struct span bytes)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    buf_add_char(out, '#');
+    for (size_t i = 0; i < bytes.len; i++) {
+        buf_add_char(out, hex[(unsigned char)bytes.ptr[i] >> 4]);
+        buf_add_char(out, hex[bytes.ptr[i] & 15]);
+    }
+}
+
+/* Dotted decimal. False: not an OID. */
+static bool add_oid(struct buf *out, struct span oid)
+{
+    uint64_t arc = 0;
+    bool first = true;
+
+    if (oid.len == 0 || ((unsigned char)oid.ptr[oid.len - 1] & 0x80) != 0) {
+        return false;
+    }
+    for (size_t i = 0; i < oid.len; i++) {
+        unsigned char c = (unsigned char)oid.ptr[i];
+
+        if (arc > UINT64_MAX >> 7) {
+            return false;
+        }
+        arc = arc << 7 | (c & 0x7F);
+        if ((c & 0x80) != 0) {
+            continue;
+        }
+        if (first) {
+            uint64_t top = arc < 80 ? arc / 40 : 2;
+
+            buf_printf(out, "%llu.%llu", (unsigned long long)top,
+                       (unsigned long long)(arc - top * 40));
+            first = false;
+        } else {
+            buf_printf(out, ".%llu", (unsigned long long)arc);
+        }
+        arc = 0;
+    }
+    return true;
+}
+
+/* Bytes of a valid UTF-8 sequence at p; 0 if there is none. */
+static size_t utf8_len(const unsigned char *p, size_t left)
+{
+    unsigned char c = p[0];
+    size_t len = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
+
+    if (len == 0 || left < len) {
+        return 0;
+    }
+    for (size_t i = 1; i < len; i++) {
+        if ((p[i] & 0xC0) != 0x80) {
+            return 0;
+        }
+    }
+    if ((c == 0xE0 && p[1] < 0xA0) || (c == 0xED && p[1] > 0x9F) || (c == 0xF0 && p[1] < 0x90) ||
+        (c == 0xF4 && p[1] > 0x8F)) {
+        return 0;
+    }
+    return len;
+}
+
+/* One character of a value; returns how many bytes it took. */
+static size_t add_character(struct buf *out, struct span value, size_t at)
+{
+    const unsigned char *p = (const unsigned char *)value.ptr + at;
+    size_t len = utf8_len(p, value.len - at);
+
+    if (len == 0) {
+        buf_add_cstr(out, "\xEF\xBF\xBD"); /* U+FFFD for each byte that is no UTF-8 */
+        return 1;
+    }
+    if (p[0] == 0) {
+        buf_add_cstr(out, "\\00");
+        return 1;
+    }
+    if (strchr(",=+<>#;\"\\", p[0]) != NULL) {
+        buf_add_char(out, '\\');
+    }
+    buf_add(out, p, len);
+    return len;
+}
+
+static void add_text(struct buf *out, struct span value)
+{
+    size_t first = 0;
+    size_t last = value.len;
+
+    while (first < last && value.ptr[first] == ' ') {
+        first++;
+    }
+    while (last > first && value.ptr[last - 1] == ' ') {
+        last--;
+    }
+    for (size_t i = 0; i < value.len;) {
+        if (i < first || i >= last) { /* leading and trailing blanks, each of them */
+            buf_add_cstr(out, "\\ ");
+            i++;
+        } else {
+            i += add_character(out, value, i);
+        }
+    }
+}
+
+static bool add_attribute(struct buf *out, struct span attribute)
+{
+    struct der_value type;
+    struct der_value value;
+    const char *keyword;
+
+    if (!der_next(&attribute, &type) || type.tag != TAG_OID || !der_next(&attribute, &value) ||
+        attribute.len != 0) {
+        return false;
+    }
+    keyword = keyword_of(type.content);
+    if (keyword != NULL) {
+        buf_add_cstr(out, keyword);
+    } else if (!add_oid(out, type.content)) {
+        return false;
+    }
+    buf_add_char(out, '=');
+    if (keyword != NULL && is_text_tag(value.tag)) {
+        add_text(out, value.content);
+    } else {
+        add_hex(out, value.whole);
+    }
+    return true;
+}
+
+/* The attributes of one RDN, in the order of the encoding. */
+static bool add_rdn(struct buf *out, struct span rdn)
+{
+    struct der_value attribute;
+    bool first = true;
+
+    while (rdn.len > 0) {
+        if (!der_next(&rdn, &attribute) || attribute.tag != TAG_SEQUENCE) {
+            return false;
+        }
+        if (!first) {
+            buf_add_char(out, '+');
+        }
+        first = false;
+        if (!add_attribute(out, attribute.content)) {
+            return false;
+        }
+    }
+    return !first;
+}
+
+enum ks_status dn_from_der(struct span der, struct buf *out, struct ks_failure *why)
+{
+    struct span rdns[DN_RDNS_MAX];
+    struct der_value name;
+    struct span in = der;
+    size_t count = 0;
+
+    if (!der_next(&in, &name) || name.tag != TAG_SEQUENCE || in.len != 0) {
+        return ks_fail(why, KS_INVALID, NULL, "a name is not a DER sequence");
+    }
+    in = name.content;
+    while (in.len > 0) {
+        struct der_value rdn;
+
+        if (count == DN_RDNS_MAX || !der_next(&in, &rdn) || rdn.tag != TAG_SET) {
+            return ks_fail(why, KS_INVALID, NULL,
+                           "a name has a malformed part, or more than %d of them", DN_RDNS_MAX);
+        }
+        rdns[count++] = rdn.content;
+    }
+    while (count > 0) { /* the last one comes first */
+        if (!add_rdn(out, rdns[--count])) {
+            return ks_fail(why, KS_INVALID, NULL, "a name has a malformed attribute");
+        }
+        if (count > 0) {
+            buf_add_char(out, ',');
+        }
+    }
+    if (out->overflow) {
+        return ks_fail(why, KS_INVALID, NULL, "a name is too long");
+    }
+    return KS_OK;
+}
