@@ -1,9 +1,113 @@
 #include "service/device_document.h"
 
 #include <assert.h>
+#include <stdbool.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "service/json_text.h"
+#include "service/member.h"
+
+/* ---- reading ---- */
+
+static const struct member_rule name_rule = {.kind = MEMBER_TEXT, .max = STORE_ID_MAX};
+static const struct member_rule scalar_rule = {.kind = MEMBER_TEXT};
+
+static const struct member_rule endpoint_rules[] = {
+    {.name = "uri", .kind = MEMBER_TEXT},
+    {.name = "headers", .kind = MEMBER_MAP, .flags = MEMBER_HIDES_DEFAULT, .element = &scalar_rule},
+    {.name = "payload-properties",
+     .kind = MEMBER_MAP,
+     .flags = MEMBER_HIDES_DEFAULT,
+     .element = &scalar_rule},
+};
+static const struct member_table endpoint_table = {.rules = endpoint_rules,
+                                                   .count = MEMBER_COUNT(endpoint_rules)};
+
+#define NAMES(member)                                                                              \
+    {                                                                                              \
+        .name = (member), .kind = MEMBER_STRINGS, .flags = MEMBER_HIDES_DEFAULT,                   \
+        .max = STORE_LIST_MAX, .element = &name_rule                                               \
+    }
+
+static const struct member_rule device_rules[] = {
+    {.name = "enabled", .kind = MEMBER_FLAG},
+    NAMES("via"),
+    NAMES("viaGroups"),
+    NAMES("memberOf"),
+    {.name = "authorities",
+     .kind = MEMBER_LIST,
+     .flags = MEMBER_HIDES_DEFAULT,
+     .max = STORE_LIST_MAX,
+     .element = &scalar_rule},
+    {.name = "defaults", .kind = MEMBER_FREE, .flags = MEMBER_HIDES_DEFAULT},
+    {.name = "ext", .kind = MEMBER_FREE, .flags = MEMBER_HIDES_DEFAULT},
+    {.name = "downstream-message-mapper", .kind = MEMBER_TEXT},
+    {.name = "upstream-message-mapper", .kind = MEMBER_TEXT},
+    {.name = "command-endpoint",
+     .kind = MEMBER_OBJECT,
+     .flags = MEMBER_NOT_NULL,
+     .table = &endpoint_table},
+    {.name = "status", .kind = MEMBER_IGNORED},
+};
+
+/* An empty list counts as no name, an empty text as one. */
+static bool names_something(const json_t *given)
+{
+    return !json_is_null(given) && (!json_is_array(given) || json_array_size(given) > 0);
+}
+
+/* A device is behind gateways or is one itself. As in Hono, a member of the second kind is refused
+ * whatever its value behind one of the first that names something. */
+static enum ks_status check_sides(const struct member_path *up, json_t *given,
+                                  struct ks_failure *why)
+{
+    const char *name;
+    json_t *value;
+    bool behind = false;
+    bool gateway = false;
+
+    json_object_foreach (given, name, value) {
+        const struct member_path at = {.up = up, .name = name};
+        bool is_member_of = strcmp(name, "memberOf") == 0;
+        bool is_via = strcmp(name, "via") == 0 || strcmp(name, "viaGroups") == 0;
+
+        if ((is_via && gateway) || (is_member_of && behind)) {
+            return member_refuse(&at, why, "memberOf excludes via and viaGroups");
+        }
+        gateway = gateway || (is_member_of && names_something(value));
+        behind = behind || (is_via && names_something(value));
+    }
+    return KS_OK;
+}
+
+/* Authorities are a set. */
+static void drop_repeated(json_t *list)
+{
+    for (size_t i = json_array_size(list); i-- > 1;) {
+        for (size_t k = 0; k < i; k++) {
+            if (json_equal(json_array_get(list, i), json_array_get(list, k))) {
+                (void)json_array_remove(list, i);
+                break;
+            }
+        }
+    }
+}
+
+static enum ks_status finish_device(const struct member_path *at, json_t *given, json_t *device,
+                                    struct ks_failure *why)
+{
+    drop_repeated(json_object_get(device, "authorities"));
+    return check_sides(at, given, why);
+}
+
+static const struct member_table device_table = {
+    .rules = device_rules, .count = MEMBER_COUNT(device_rules), .finish = finish_device};
+
+enum ks_status device_document_read(struct span body, json_t **out, struct ks_failure *why)
+{
+    return member_read_body(&device_table, body, out, why);
+}
 
 /* ---- rendering ---- */
 

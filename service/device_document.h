@@ -18,6 +18,10 @@
 #include "base/status.h"
 #include "store/store.h"
 
+/* The stored form of a request's body; an empty body is an empty object. */
+KS_MUST_CHECK enum ks_status device_document_read(struct span body, json_t **out,
+                                                  struct ks_failure *why);
+
 /* Fills what follows from the document: id, document, answer, via, via_groups, member_of and the
  * flag STORE_DEVICE_ENABLED. All else in *out, other flags included, stays as it is. */
 KS_MUST_CHECK enum ks_status device_document_render(struct arena *arena, json_t *document,

@@ -1,0 +1,108 @@
+/*
+ * member: JSON objects of the management API read by tables: each document has one table that says
+ * for every member its name, kind and rule, and reading an object by it yields the normal form that
+ * is stored and shown: canonical values, nothing unknown, nothing that means "absent".
+ *
+ * Scalars are taken as leniently as Hono takes them: booleans from 0, 1, "true"; integers from "12"
+ * and 12.7; texts from numbers and booleans; words in any letter case; a blank text for null where
+ * a flag, number or timestamp is wanted; null for absence, unless a rule says otherwise.
+ *
+ * Threads:   pure.
+ * Ownership: what is read is a new tree, the caller's to json_decref; free-form parts are shared
+ *            with the given one.
+ * Errors:    KS_INVALID "bad-request", naming the member by its path: `trusted-ca[1].cert: …`.
+ * Source:    Hono's JSON mapping, tried on a running 2.7.0.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "base/status.h"
+
+/* Where in a document we are. `up` is NULL at its top, `name` NULL for an element of a list. */
+struct member_path {
+    const struct member_path *up;
+    const char *name;
+    size_t index;
+};
+
+/* KS_INVALID, the text behind the path. */
+enum ks_status member_refuse(const struct member_path *at, struct ks_failure *why,
+                             const char *format, ...) KS_PRINTF(3, 4);
+
+enum member_kind {
+    MEMBER_FLAG,    /* boolean */
+    MEMBER_NUMBER,  /* integer of min to max */
+    MEMBER_TEXT,    /* at most max bytes (0: any), of the form `accepts` */
+    MEMBER_WORD,    /* one of `words` */
+    MEMBER_TIME,    /* timestamp, kept in UTC without fraction */
+    MEMBER_BINARY,  /* Base64 of at least min bytes, kept with padding */
+    MEMBER_FREE,    /* an object of any content */
+    MEMBER_OBJECT,  /* an object by `table` */
+    MEMBER_LIST,    /* an array of min to max `element`s */
+    MEMBER_STRINGS, /* the same, or one scalar instead of the array */
+    MEMBER_MAP,     /* an object of any names, values by `element` */
+    MEMBER_IGNORED, /* read-only: any value, dropped */
+    MEMBER_UNSUPPORTED,
+    MEMBER_KINDS
+};
+
+enum member_flags {
+    MEMBER_REQUIRED = 1,
+    MEMBER_NOT_NULL = 2,       /* null is refused */
+    MEMBER_NULL_IS_ZERO = 4,   /* null is 0 or false */
+    MEMBER_FILLED = 8,         /* absent: `fallback` is stored (flags and numbers) */
+    MEMBER_HIDES_DEFAULT = 16, /* `fallback` is not stored; an empty object or list neither */
+};
+
+struct member_table;
+
+struct member_rule {
+    const char *name;
+    const char *stored_as; /* NULL: by its name */
+    enum member_kind kind;
+    unsigned flags; /* enum member_flags */
+    int64_t min;
+    int64_t max;
+    int64_t fallback;
+    const char *const *words; /* in lower case, NULL at the end */
+    bool (*accepts)(struct span text);
+    const char *wants; /* what `accepts` does, for the refusal */
+    const struct member_rule *element;
+    const struct member_table *table;
+};
+
+struct member_table {
+    const struct member_rule *rules;
+    size_t count;
+    bool open; /* keeps members it does not know, as they are */
+    /* What concerns several members; may change *object. `given` is the object as it came. NULL:
+     * nothing. */
+    enum ks_status (*finish)(const struct member_path *at, json_t *given, json_t *object,
+                             struct ks_failure *why);
+};
+
+#define MEMBER_COUNT(rules) (sizeof(rules) / sizeof((rules)[0]))
+
+/* `at` is NULL for a document's top. */
+KS_MUST_CHECK enum ks_status member_read_object(const struct member_path *at,
+                                                const struct member_table *table, json_t *given,
+                                                json_t **out, struct ks_failure *why);
+/* A request's body by the table of its top; an empty body is an empty object. */
+KS_MUST_CHECK enum ks_status member_read_body(const struct member_table *table, struct span body,
+                                              json_t **out, struct ks_failure *why);
+/* One value by its rule. *out is NULL when it counts as absent. */
+KS_MUST_CHECK enum ks_status member_read_value(const struct member_path *at,
+                                               const struct member_rule *rule, json_t *given,
+                                               json_t **out, struct ks_failure *why);
+
+/* The moment of a timestamp as it was given, blanks around it allowed. */
+bool member_parse_time(const json_t *text, int64_t *ms);
+/* The text that is stored for a moment; NULL if timestamps cannot express it. */
+json_t *member_time_new(int64_t ms);
+/* The bytes of a stored MEMBER_BINARY in memory of the caller: BASE64_DECODED_MAX of its length. */
+struct span member_binary_decode(const json_t *text, unsigned char *bytes);
