@@ -1,0 +1,63 @@
+#include "http/operations.h"
+
+#include <event2/http.h>
+
+#include "base/buf.h"
+#include "http/call.h"
+#include "http/path.h"
+
+static enum ks_status alive(void *arg, struct ks_failure *why)
+{
+    (void)arg;
+    (void)why;
+    return KS_OK; /* this thread answers: that is what is asked */
+}
+
+static void reply_health(struct evhttp_request *request, const char *name,
+                         enum ks_status (*check)(void *arg, struct ks_failure *why), void *arg)
+{
+    struct ks_failure why = {0};
+    bool up = check(arg, &why) == KS_OK;
+    const char *word = up ? "UP" : "DOWN";
+    struct buf body;
+
+    buf_init(&body, 0);
+    buf_printf(&body, "{\"status\":\"%s\",\"checks\":[{\"name\":\"%s\",\"status\":\"%s\"", word,
+               name, word);
+    if (!up) {
+        buf_add_cstr(&body, ",\"data\":{\"reason\":");
+        buf_add_json(&body, span_cstr(why.reason != NULL ? why.reason : "unknown"));
+        buf_add_cstr(&body, ",\"text\":");
+        buf_add_json(&body, span_cstr(why.text));
+        buf_add_char(&body, '}');
+    }
+    buf_add_cstr(&body, "}]}");
+    call_reply(request, up ? 200 : 503, buf_span(&body), false);
+    buf_done(&body);
+}
+
+void operations_begin(const struct http_health *health, struct evhttp_request *request)
+{
+    const struct {
+        const char *path;
+        enum ks_status (*check)(void *arg, struct ks_failure *why);
+    } checks[] = {{"liveness", alive}, {"readiness", health->ready}, {"started", health->started}};
+    struct path path;
+
+    if (path_parse(span_cstr(evhttp_request_get_uri(request)), &path) == PATH_OK &&
+        path.count == 1) {
+        for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+            if (!span_eq(path.segment[0], span_cstr(checks[i].path))) {
+                continue;
+            }
+            if (evhttp_request_get_command(request) != EVHTTP_REQ_GET) {
+                call_reply(request, 405, span_of(NULL, 0), false);
+            } else {
+                reply_health(request, checks[i].path, checks[i].check, health->arg);
+            }
+            return;
+        }
+    }
+    call_reply_error(request, 404, "unknown-path", "there are /liveness, /readiness and /started",
+                     false);
+}

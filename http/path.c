@@ -1,0 +1,110 @@
+#include "http/path.h"
+
+#include <strings.h>
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Takes scheme and authority off an absolute-form target. */
+static struct span path_of(struct span target)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+
+    for (size_t i = 0; i < 2; i++) {
+        size_t n = strlen(schemes[i]);
+
+        if (target.len > n && strncasecmp(target.ptr, schemes[i], n) == 0) {
+            const char *slash = memchr(target.ptr + n, '/', target.len - n);
+
+            return slash == NULL ? SPAN("/")
+                                 : span_of(slash, (size_t)(target.ptr + target.len - slash));
+        }
+    }
+    return target;
+}
+
+/* Decodes one segment to the end of the text; *len of it. */
+static bool decode_segment(struct span raw, char *to, size_t *len)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < raw.len; i++) {
+        unsigned char c = (unsigned char)raw.ptr[i];
+
+        if (c == '%') {
+            int high = raw.len - i > 2 ? hex_digit(raw.ptr[i + 1]) : -1;
+            int low = raw.len - i > 2 ? hex_digit(raw.ptr[i + 2]) : -1;
+
+            if (high < 0 || low < 0) {
+                return false;
+            }
+            c = (unsigned char)(high << 4 | low);
+            i += 2;
+        }
+        if (c < 0x20 || c == 0x7F) {
+            return false;
+        }
+        to[n++] = (char)c;
+    }
+    *len = n;
+    return true;
+}
+
+static enum path_verdict add_segment(struct path *out, char **to, struct span raw)
+{
+    size_t len = 0;
+
+    if (!decode_segment(raw, *to, &len)) {
+        return PATH_MALFORMED;
+    }
+    if (len == 0 || span_eq(span_of(*to, len), SPAN("."))) {
+        return PATH_OK;
+    }
+    if (span_eq(span_of(*to, len), SPAN(".."))) {
+        out->count -= out->count > 0;
+        return PATH_OK;
+    }
+    if (out->count == PATH_SEGMENTS_MAX) {
+        return PATH_UNKNOWN;
+    }
+    out->segment[out->count++] = span_of(*to, len);
+    *to += len;
+    return PATH_OK;
+}
+
+enum path_verdict path_parse(struct span target, struct path *out)
+{
+    struct span rest = path_of(target);
+    const char *query = memchr(rest.ptr, '?', rest.len);
+    char *to = out->text;
+
+    out->count = 0;
+    if (target.len >= PATH_MAX_LEN) {
+        return PATH_TOO_LONG;
+    }
+    if (query != NULL) {
+        rest.len = (size_t)(query - rest.ptr);
+    }
+    if (rest.len == 0 || rest.ptr[0] != '/') {
+        return PATH_UNKNOWN;
+    }
+    while (rest.len > 0) {
+        const char *slash = memchr(rest.ptr + 1, '/', rest.len - 1);
+        size_t len = slash == NULL ? rest.len : (size_t)(slash - rest.ptr);
+        enum path_verdict verdict = add_segment(out, &to, span_of(rest.ptr + 1, len - 1));
+
+        if (verdict != PATH_OK) {
+            return verdict;
+        }
+        rest = span_of(rest.ptr + len, rest.len - len);
+    }
+    return PATH_OK;
+}

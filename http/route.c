@@ -1,0 +1,51 @@
+#include "http/route.h"
+
+#include <stdio.h>
+
+/* Segments behind /v1: the collection, then as many ids as `ids` says. */
+static const struct {
+    const char *collection;
+    size_t ids;
+    enum http_method method;
+    enum management_op op;
+} table[] = {
+    {"tenants", 0, HTTP_POST, MANAGEMENT_TENANT_CREATE},
+    {"tenants", 1, HTTP_POST, MANAGEMENT_TENANT_CREATE},
+    {"tenants", 1, HTTP_GET, MANAGEMENT_TENANT_READ},
+    {"tenants", 1, HTTP_PUT, MANAGEMENT_TENANT_UPDATE},
+    {"tenants", 1, HTTP_DELETE, MANAGEMENT_TENANT_DELETE},
+    {"devices", 1, HTTP_POST, MANAGEMENT_DEVICE_CREATE},
+    {"devices", 2, HTTP_POST, MANAGEMENT_DEVICE_CREATE},
+    {"devices", 2, HTTP_GET, MANAGEMENT_DEVICE_READ},
+    {"devices", 2, HTTP_DELETE, MANAGEMENT_DEVICE_DELETE},
+    {"credentials", 2, HTTP_GET, MANAGEMENT_CREDENTIALS_READ},
+    {"credentials", 2, HTTP_PUT, MANAGEMENT_CREDENTIALS_UPDATE},
+};
+
+static const char *const method_names[] = {
+    [HTTP_GET] = "GET", [HTTP_POST] = "POST", [HTTP_PUT] = "PUT", [HTTP_DELETE] = "DELETE"};
+
+enum route_verdict route_find(const struct path *path, enum http_method method, struct route *out)
+{
+    size_t allowed = 0;
+
+    *out = (struct route){.writes = method != HTTP_GET, .needs_body = method == HTTP_PUT};
+    if (path->count < 2 || !span_eq(path->segment[0], SPAN("v1"))) {
+        return ROUTE_UNKNOWN_PATH;
+    }
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        if (path->count != 2 + table[i].ids ||
+            !span_eq(path->segment[1], span_cstr(table[i].collection))) {
+            continue;
+        }
+        if (table[i].method == method) {
+            out->op = table[i].op;
+            out->tenant = table[i].ids > 0 ? path->segment[2] : span_of(NULL, 0);
+            out->device = table[i].ids > 1 ? path->segment[3] : span_of(NULL, 0);
+            return ROUTE_OK;
+        }
+        allowed += (size_t)snprintf(out->allow + allowed, sizeof(out->allow) - allowed, "%s%s",
+                                    allowed > 0 ? ", " : "", method_names[table[i].method]);
+    }
+    return allowed > 0 ? ROUTE_UNKNOWN_METHOD : ROUTE_UNKNOWN_PATH;
+}

@@ -1,0 +1,38 @@
+/*
+ * route: which operation a method on a path is: one table.
+ *
+ * Threads: any; pure.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/span.h"
+#include "http/path.h"
+#include "service/management.h"
+
+enum http_method {
+    HTTP_GET,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_DELETE,
+    HTTP_OTHER,
+};
+
+enum route_verdict {
+    ROUTE_OK,
+    ROUTE_UNKNOWN_PATH,   /* 404 */
+    ROUTE_UNKNOWN_METHOD, /* 405; allow says what there is */
+};
+
+struct route {
+    enum management_op op;
+    bool writes;
+    bool needs_body; /* PUT: a body must be there */
+    struct span tenant;
+    struct span device;
+    char allow[64]; /* of ROUTE_UNKNOWN_METHOD: comma-separated */
+};
+
+/* Spans of the result lie in `path`. */
+enum route_verdict route_find(const struct path *path, enum http_method method, struct route *out);
