@@ -54,13 +54,6 @@ static struct span bytes_of(struct arena *arena, const json_t *base64)
     return member_binary_decode(base64, bytes);
 }
 
-/* ks_failure's text of another part, behind the path. */
-static enum ks_status refuse_with(const struct member_path *up, const char *name,
-                                  const struct ks_failure *cause, struct ks_failure *why)
-{
-    return refuse_member(up, name, cause->text, why);
-}
-
 static enum ks_status normalize_dn(const struct member_path *at, json_t *ca, struct ks_failure *why)
 {
     const json_t *given = json_object_get(ca, "subject-dn");
@@ -74,7 +67,7 @@ static enum ks_status normalize_dn(const struct member_path *at, json_t *ca, str
     buf_init(&dn, STORE_NAME_MAX);
     st = dn_normalize(json_text_of(given), &dn, &cause);
     if (st != KS_OK) {
-        st = refuse_with(at, "subject-dn", &cause, why);
+        st = member_refuse_with(at, "subject-dn", &cause, why);
     } else if (dn.overflow ||
                json_object_set_new(ca, "subject-dn", json_stringn(dn.ptr, dn.len)) != 0) {
         st = refuse_member(at, "subject-dn", "cannot be kept: too long, or not UTF-8", why);
@@ -122,7 +115,7 @@ static enum ks_status read_certificate(const struct member_path *at, struct aren
         return KS_OK;
     }
     if (certificate_parse(bytes_of(arena, given), arena, &cert, &cause) != KS_OK) {
-        return refuse_with(at, "cert", &cause, why);
+        return member_refuse_with(at, "cert", &cause, why);
     }
     if (!set_from_certificate(ca, &cert)) {
         return refuse_member(at, "cert", "has a subject or a validity that cannot be kept", why);
@@ -156,7 +149,7 @@ static enum ks_status check_key(const struct member_path *at, struct arena *aren
     struct ks_failure cause = {0};
 
     if (public_key_check(key, algorithm, &cause) != KS_OK) {
-        return refuse_with(at, "public-key", &cause, why);
+        return member_refuse_with(at, "public-key", &cause, why);
     }
     return KS_OK;
 }

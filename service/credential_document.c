@@ -7,6 +7,39 @@
 #include "base/clock.h"
 #include "service/json_text.h"
 
+/* ---- showing ---- */
+
+static void hide(const json_t *credential)
+{
+    static const struct {
+        const char *type;
+        const char *hidden[3];
+    } kinds[] = {{"hashed-password", {"hash-function", "pwd-hash", "salt"}}, {"psk", {"key"}}};
+    struct span type = json_text_of(json_object_get(credential, "type"));
+    json_t *secret;
+    size_t i;
+
+    for (size_t kind = 0; kind < sizeof(kinds) / sizeof(kinds[0]); kind++) {
+        if (!span_eq(type, span_cstr(kinds[kind].type))) {
+            continue;
+        }
+        json_array_foreach (json_object_get(credential, "secrets"), i, secret) {
+            for (size_t k = 0; k < 3 && kinds[kind].hidden[k] != NULL; k++) {
+                (void)json_object_del(secret, kinds[kind].hidden[k]);
+            }
+        }
+    }
+}
+
+enum ks_status credential_document_show(struct span stored, json_t **out, struct ks_failure *why)
+{
+    if (json_text_parse(stored, out, NULL) != KS_OK) {
+        return ks_fail(why, KS_CORRUPT, NULL, "a stored credential is no JSON");
+    }
+    hide(*out);
+    return KS_OK;
+}
+
 /* ---- rendering ---- */
 
 /* The time of a stored timestamp member, `otherwise` if there is none. */

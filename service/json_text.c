@@ -215,6 +215,14 @@ enum ks_status json_text_render(struct arena *arena, json_t *value, struct span 
     return st;
 }
 
+json_t *json_text_must(json_t *made)
+{
+    if (made == NULL) {
+        abort();
+    }
+    return made;
+}
+
 struct span json_text_of(const json_t *string)
 {
     const char *text = json_string_value(string);

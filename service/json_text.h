@@ -38,6 +38,8 @@ KS_MUST_CHECK enum ks_status json_text_render(struct arena *arena, json_t *value
 KS_MUST_CHECK enum ks_status json_text_keep(struct arena *arena, const struct buf *text,
                                             struct span *out, struct ks_failure *why);
 
+/* What jansson made; it makes nothing only when memory is gone, which aborts. */
+json_t *json_text_must(json_t *made);
 /* The text of a JSON string; empty (ptr not NULL) if it is none. Borrows. */
 struct span json_text_of(const json_t *string);
 /* A new JSON string. The text is valid UTF-8: it came from JSON or was made by us. */

@@ -54,7 +54,7 @@ void management_response_done(struct management_response *response);
 void management_refuse(struct management_response *response, int status, const char *reason,
                        const char *text);
 
-/* Reads; op must be a *_READ. */
+/* Reads; op must be a *_READ. The reader's transaction has been renewed. */
 void management_read(struct service_reader *reader, const struct management_request *request,
                      struct management_response *response);
 

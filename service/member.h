@@ -34,6 +34,10 @@ struct member_path {
 enum ks_status member_refuse(const struct member_path *at, struct ks_failure *why,
                              const char *format, ...) KS_PRINTF(3, 4);
 
+/* The same for a member of the object at `up`, in the words of another part. */
+enum ks_status member_refuse_with(const struct member_path *up, const char *name,
+                                  const struct ks_failure *cause, struct ks_failure *why);
+
 enum member_kind {
     MEMBER_FLAG,    /* boolean */
     MEMBER_NUMBER,  /* integer of min to max */
@@ -99,6 +103,11 @@ KS_MUST_CHECK enum ks_status member_read_body(const struct member_table *table, 
 KS_MUST_CHECK enum ks_status member_read_value(const struct member_path *at,
                                                const struct member_rule *rule, json_t *given,
                                                json_t **out, struct ks_failure *why);
+
+/* No two elements of the list `name` may have the same value of `member`; none has it: fine. */
+KS_MUST_CHECK enum ks_status member_check_distinct(const struct member_path *up,
+                                                   const json_t *object, const char *name,
+                                                   const char *member, struct ks_failure *why);
 
 /* The moment of a timestamp as it was given, blanks around it allowed. */
 bool member_parse_time(const json_t *text, int64_t *ms);

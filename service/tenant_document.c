@@ -176,32 +176,13 @@ static const struct member_rule tenant_rules[] = {
 
 /* ---- reading ---- */
 
-/* No two elements of the list may have the same text in `member`. */
-static enum ks_status check_distinct(const struct member_path *up, const json_t *object,
-                                     const char *name, const char *member, struct ks_failure *why)
-{
-    const json_t *list = json_object_get(object, name);
-    const struct member_path at = {.up = up, .name = name};
-
-    for (size_t i = 1; i < json_array_size(list); i++) {
-        for (size_t k = 0; k < i; k++) {
-            if (json_equal(json_object_get(json_array_get(list, i), member),
-                           json_object_get(json_array_get(list, k), member))) {
-                return member_refuse(&at, why, "elements %zu and %zu have the same %s", k, i,
-                                     member);
-            }
-        }
-    }
-    return KS_OK;
-}
-
 static enum ks_status finish_tenant(const struct member_path *at, json_t *given, json_t *tenant,
                                     struct ks_failure *why)
 {
-    enum ks_status st = check_distinct(at, tenant, "adapters", "type", why);
+    enum ks_status st = member_check_distinct(at, tenant, "adapters", "type", why);
 
     (void)given;
-    return st == KS_OK ? check_distinct(at, tenant, "trusted-ca", "id", why) : st;
+    return st == KS_OK ? member_check_distinct(at, tenant, "trusted-ca", "id", why) : st;
 }
 
 static const struct member_table tenant_table = {

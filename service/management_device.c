@@ -1,0 +1,143 @@
+/* The devices of the management API. */
+#include "base/clock.h"
+#include "service/device_document.h"
+#include "service/management_job.h"
+#include "service/reasons.h"
+#include "service/service.h"
+
+enum ks_status management_device_prepare(struct management_job *job, struct span body,
+                                         struct ks_failure *why)
+{
+    enum ks_status st = device_document_read(body, &job->document, why);
+
+    job->credentials_version = uuid_random();
+    return st == KS_OK ? device_document_render(&job->arena, job->document, job->device_id,
+                                                &job->device, why)
+                       : st;
+}
+
+/* A tenant's own limit, if it has one (0 lets none in), wins over the service's (0: none). */
+static enum ks_status check_limit(struct store_txn *txn, const struct service *service,
+                                  const struct store_tenant *tenant, struct ks_failure *why)
+{
+    int64_t limit = tenant->max_devices >= 0 ? tenant->max_devices : -1;
+    uint64_t count = 0;
+    enum ks_status st = store_device_count(txn, tenant->space, &count, why);
+
+    if (limit < 0 && service->max_devices_per_tenant > 0) {
+        limit = service->max_devices_per_tenant;
+    }
+    if (st == KS_OK && limit >= 0 && count >= (uint64_t)limit) {
+        return ks_fail(why, KS_LIMIT, REASON_DEVICE_LIMIT,
+                       "the tenant has as many devices as it may have: %lld", (long long)limit);
+    }
+    return st;
+}
+
+enum ks_status management_device_create(struct management_job *job, struct store_txn *txn,
+                                        struct ks_failure *why)
+{
+    struct store_tenant tenant = {.space = 0};
+    struct store_device device = job->device;
+    enum ks_status st = management_find_tenant(txn, job->tenant_id, &tenant, why);
+
+    if (st == KS_OK) {
+        st = check_limit(txn, job->service, &tenant, why);
+    }
+    device.version = job->version;
+    device.credentials_version = job->credentials_version;
+    device.created_ms = job->now_ms;
+    return st == KS_OK ? store_device_insert(txn, tenant.space, &device, why) : st;
+}
+
+/* A tenant that is gone has no devices: nothing is left to delete. */
+enum ks_status management_device_delete(struct management_job *job, struct store_txn *txn,
+                                        struct ks_failure *why)
+{
+    struct store_tenant tenant = {.space = 0};
+    struct store_device device = {.flags = 0};
+    enum ks_status st = management_find_tenant(txn, job->tenant_id, &tenant, why);
+
+    if (st == KS_NOT_FOUND) {
+        return KS_OK;
+    }
+    if (st == KS_OK) {
+        st = management_find_device(txn, tenant.space, job->device_id, &device, why);
+    }
+    if (st == KS_OK) {
+        st = management_check_version(job, &device.version, why);
+    }
+    return st == KS_OK ? store_device_delete(txn, tenant.space, job->device_id, why) : st;
+}
+
+/* ---- reading ---- */
+
+/* Whether the device's provisioning event has left: it has a number, and is not waiting. */
+static enum ks_status was_notified(struct store_txn *txn, const struct store_device *device,
+                                   bool *out, struct ks_failure *why)
+{
+    uint64_t seq = 0;
+    struct span entry;
+    enum ks_status st;
+
+    *out = (device->flags & STORE_DEVICE_NOTIFIED) != 0;
+    if (*out || device->event_seq == 0) {
+        return KS_OK;
+    }
+    st = store_outbox_next(txn, device->event_seq - 1, &seq, &entry, why);
+    *out = st == KS_NOT_FOUND || seq != device->event_seq;
+    return st == KS_NOT_FOUND ? KS_OK : st;
+}
+
+static void add_time(struct buf *out, const char *name, int64_t ms)
+{
+    struct clock_text text;
+
+    clock_format(ms, &text);
+    buf_printf(out, "\"%s\":\"%s\"", name, text.text);
+}
+
+/* Behind the members of the document, which is an object's text. */
+static void add_status(struct buf *out, const struct store_device *device, bool notified)
+{
+    bool empty = device->document.len <= sizeof("{}") - 1;
+
+    buf_add(out, device->document.ptr, device->document.len - 1);
+    buf_add_cstr(out, empty ? "\"status\":{" : ",\"status\":{");
+    add_time(out, "created", device->created_ms);
+    if (device->updated_ms != 0) {
+        buf_add_char(out, ',');
+        add_time(out, "updated", device->updated_ms);
+    }
+    if ((device->flags & STORE_DEVICE_AUTO_PROVISIONED) != 0) {
+        buf_add_cstr(out, ",\"auto-provisioned\":true");
+    }
+    if (notified) {
+        buf_add_cstr(out, ",\"auto-provisioning-notification-sent\":true");
+    }
+    buf_add_cstr(out, "}}");
+}
+
+enum ks_status management_device_read(struct store_txn *txn,
+                                      const struct management_request *request,
+                                      struct management_response *response, struct ks_failure *why)
+{
+    struct store_tenant tenant = {.space = 0};
+    struct store_device device = {.flags = 0};
+    bool notified = false;
+    enum ks_status st = management_find_tenant(txn, request->tenant_id, &tenant, why);
+
+    if (st == KS_OK) {
+        st = management_find_device(txn, tenant.space, request->device_id, &device, why);
+    }
+
+    if (st == KS_OK) {
+        st = was_notified(txn, &device, &notified, why);
+    }
+    if (st == KS_OK) {
+        add_status(&response->body, &device, notified);
+        response->has_etag = true;
+        response->etag = device.version;
+    }
+    return st;
+}
