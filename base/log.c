@@ -70,6 +70,18 @@ static void log_pairs_as_json(struct buf *out, const char *pairs)
     }
 }
 
+static void log_emit(const struct buf *line)
+{
+    if (log_sink != NULL) {
+        log_sink(line->ptr, line->len, log_sink_arg);
+    } else {
+        ssize_t ignored = write(STDERR_FILENO, line->ptr, line->len);
+
+        (void)ignored; /* nowhere left to complain */
+    }
+}
+
+/* level NULL: neither time nor level is told. */
 static void log_line(const char *level, const char *event, const char *pairs)
 {
     struct buf line;
@@ -78,21 +90,20 @@ static void log_line(const char *level, const char *event, const char *pairs)
     buf_init(&line, (size_t)64 << 10);
     clock_format(clock_now_ms(), &now);
     if (atomic_load(&log_json)) {
-        buf_printf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"", now.text, level,
-                   event);
+        buf_add_char(&line, '{');
+        if (level != NULL) {
+            buf_printf(&line, "\"time\":\"%s\",\"level\":\"%s\",", now.text, level);
+        }
+        buf_printf(&line, "\"event\":\"%s\"", event);
         log_pairs_as_json(&line, pairs);
         buf_add_cstr(&line, "}\n");
     } else {
-        buf_printf(&line, "time=%s level=%s event=%s%s%s\n", now.text, level, event,
-                   *pairs == '\0' ? "" : " ", pairs);
+        if (level != NULL) {
+            buf_printf(&line, "time=%s level=%s ", now.text, level);
+        }
+        buf_printf(&line, "event=%s%s%s\n", event, *pairs == '\0' ? "" : " ", pairs);
     }
-    if (log_sink != NULL) {
-        log_sink(line.ptr, line.len, log_sink_arg);
-    } else {
-        ssize_t ignored = write(STDERR_FILENO, line.ptr, line.len);
-
-        (void)ignored; /* nowhere left to complain */
-    }
+    log_emit(&line);
     buf_done(&line);
 }
 
@@ -109,7 +120,7 @@ void log_write(enum log_level level, const char *event, const char *format, ...)
     errno = saved;
 }
 
-void log_always(const char *event, const char *format, ...)
+void log_announce(const char *event, const char *format, ...)
 {
     char pairs[1024];
     va_list args;
@@ -117,7 +128,7 @@ void log_always(const char *event, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(pairs, sizeof(pairs), format, args);
     va_end(args);
-    log_line("info", event, pairs);
+    log_line(NULL, event, pairs);
 }
 
 const char *log_text(struct log_text *out, struct span text)

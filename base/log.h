@@ -26,9 +26,10 @@ void log_capture(void (*sink)(const char *line, size_t len, void *arg), void *ar
 
 bool log_enabled(enum log_level level);
 /* `event` is a kebab-case literal; `format` yields blank-separated key=value pairs whose values are
- * bare words or come from log_text. Written whatever the level if `always` was asked for. */
+ * bare words or come from log_text. */
 void log_write(enum log_level level, const char *event, const char *format, ...) KS_PRINTF(3, 4);
-void log_always(const char *event, const char *format, ...) KS_PRINTF(2, 3);
+/* A line for whoever started the process: whatever the level, and nothing before `event=`. */
+void log_announce(const char *event, const char *format, ...) KS_PRINTF(2, 3);
 
 #define LOG_AT(level, ...)                                                                         \
     do {                                                                                           \
@@ -44,6 +45,6 @@ void log_always(const char *event, const char *format, ...) KS_PRINTF(2, 3);
 /* A quoted, escaped and cut copy of text from a peer or a file, in a buffer of the caller's frame:
  *     struct log_text t; log_warn("login-refused", "user=%s", log_text(&t, user));        */
 struct log_text {
-    char text[136];
+    char text[264];
 };
 const char *log_text(struct log_text *out, struct span text);

@@ -1,12 +1,12 @@
 /*
  * settings: one table (key, type, default, limits, help) drives the YAML file, the environment
- * (KOSEKI_AMQP_LISTEN), --set KEY=VALUE, --help and docs/settings.md; the later wins. Unknown keys
- * stop the start.
+ * (KOSEKI_AMQP_LISTEN), --set KEY=VALUE, --help and the check of docs/settings.md; the later wins.
+ * Unknown keys stop the start.
  *
  * Threads:   read before threads start; immutable after.
  * Ownership: texts belong to the settings and live until settings_done.
- * Errors:    every problem is reported with its place ("koseki.yaml:12: …", "--set amqp.listen: …",
- *            "KOSEKI_…: …") through `problem`; KS_INVALID if there was any.
+ * Errors:    every problem is reported with its place ("koseki.yaml:12", "--set amqp.listen",
+ *            "KOSEKI_AMQP_LISTEN") through `problem`; KS_INVALID if there was any.
  */
 #pragma once
 
@@ -44,19 +44,42 @@ struct settings {
     int64_t store_min_free;
     int64_t limits_max_devices_per_tenant;
     int64_t limits_max_credentials_per_device;
-    enum verify_mode provisioning_verify;
+    int64_t provisioning_verify; /* enum verify_mode */
     int64_t provisioning_event_wait_ms;
-    enum log_level log_level;
-    bool log_json;
+    int64_t log_level;  /* enum log_level */
+    int64_t log_format; /* 0: logfmt, 1: json */
     struct arena arena;
 };
 
-typedef void settings_problem(const char *place, const char *text, void *arg);
+struct settings_report {
+    void (*problem)(void *arg, const char *place, const char *text);
+    /* Something that is accepted but does not do what one may think. */
+    void (*warning)(void *arg, const char *place, const char *text);
+    void *arg;
+};
 
 /* `sets` are the KEY=VALUE arguments in order. file may be NULL. */
 KS_MUST_CHECK enum ks_status settings_read(struct settings *out, const char *file,
                                            const char *const *sets, size_t set_count,
-                                           settings_problem *problem, void *arg);
+                                           const struct settings_report *report);
+/* What `serve` asks for on top: listeners with accounts, TLS with its files. */
+KS_MUST_CHECK enum ks_status settings_check_service(const struct settings *settings,
+                                                    const struct settings_report *report);
 void settings_done(struct settings *settings);
 /* The table as text, for --help. */
 void settings_print_help(FILE *to);
+
+/* ---- shared by the files of settings ---- */
+
+/* Where a value came from. */
+struct settings_source {
+    const char *place; /* for reports */
+    const char *base;  /* folder that relative paths are relative to */
+};
+
+/* Sets a key from its text; reports what is wrong. False: it was. */
+bool settings_set(struct settings *settings, const char *key, const char *value,
+                  const struct settings_source *source, const struct settings_report *report);
+/* settings_file.c */
+bool settings_read_file(struct settings *settings, const char *file,
+                        const struct settings_report *report);

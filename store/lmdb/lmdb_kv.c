@@ -530,3 +530,8 @@ enum ks_status lmdb_kv_open(struct kv **out, const struct lmdb_kv_options *optio
     *out = &lmdb->kv;
     return KS_OK;
 }
+
+void lmdb_kv_close(struct kv *kv)
+{
+    close_kv(kv);
+}

@@ -29,3 +29,5 @@ KS_MUST_CHECK enum ks_status lmdb_kv_open(struct kv **out, const struct lmdb_kv_
                                           struct ks_failure *why);
 /* Clears slots of readers that died; call every 30 s or so. Any thread. */
 void lmdb_kv_check_readers(struct kv *kv);
+/* For a kv that no store has taken over. */
+void lmdb_kv_close(struct kv *kv);

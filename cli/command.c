@@ -1,0 +1,138 @@
+#include "cli/command.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct option long_options[] = {{"config", required_argument, NULL, 'c'},
+                                             {"set", required_argument, NULL, 's'},
+                                             {"verify", no_argument, NULL, 'v'},
+                                             {"json", no_argument, NULL, 'j'},
+                                             {"tls", no_argument, NULL, 't'},
+                                             {"connect", required_argument, NULL, 'C'},
+                                             {"ca", required_argument, NULL, 'A'},
+                                             {"username", required_argument, NULL, 'U'},
+                                             {"password-file", required_argument, NULL, 'P'},
+                                             {"cert", required_argument, NULL, 'D'},
+                                             {"tenant", required_argument, NULL, 'T'},
+                                             {"type", required_argument, NULL, 'Y'},
+                                             {"auth-id", required_argument, NULL, 'I'},
+                                             {"help", no_argument, NULL, 'h'},
+                                             {NULL, 0, NULL, 0}};
+
+static int usage(const struct command *command, const char *text)
+{
+    fprintf(stderr, "koseki %s: %s\nusage: koseki %s %s\n", command->name, text, command->name,
+            command->usage);
+    return EXIT_USAGE;
+}
+
+static bool *flag_of(struct command_options *options, int code)
+{
+    switch (code) {
+    case 'v':
+        return &options->verify;
+    case 'j':
+        return &options->json;
+    case 't':
+        return &options->tls;
+    default:
+        return NULL;
+    }
+}
+
+static const char **value_of(struct command_options *options, int code)
+{
+    switch (code) {
+    case 'c':
+        return &options->config;
+    case 'C':
+        return &options->connect;
+    case 'A':
+        return &options->ca;
+    case 'U':
+        return &options->username;
+    case 'P':
+        return &options->password_file;
+    case 'D':
+        return &options->cert;
+    case 'T':
+        return &options->tenant;
+    case 'Y':
+        return &options->type;
+    case 'I':
+        return &options->auth_id;
+    default:
+        return NULL;
+    }
+}
+
+static int take_option(const struct command *command, int code, struct command_options *out)
+{
+    if (code == 'h') {
+        printf("usage: koseki %s %s\n\n%s\n", command->name, command->usage, command->help);
+        return -1;
+    }
+    if (code == '?' || code == ':' || strchr(command->allowed, code) == NULL) {
+        return usage(command, "unknown option, or an option without its value");
+    }
+    if (code == 's') {
+        if (out->set_count == COMMAND_SETS_MAX) {
+            return usage(command, "too many --set");
+        }
+        out->sets[out->set_count++] = optarg;
+    } else {
+        bool *flag = flag_of(out, code);
+        const char **value = value_of(out, code);
+
+        if (flag != NULL) {
+            *flag = true;
+        } else if (value != NULL) {
+            *value = optarg;
+        }
+    }
+    return EXIT_OK;
+}
+
+/* -1: help was asked for and printed. */
+int command_parse(const struct command *command, int argc, char **argv, struct command_options *out)
+{
+    int code;
+
+    *out = (struct command_options){0};
+    optind = 1;
+    opterr = 0;
+    /* getopt_long is not reentrant; this is the main thread before there is any other. */
+    while ((code = getopt_long(argc, argv, ":", long_options, NULL)) !=
+           -1) { // NOLINT(concurrency-mt-unsafe)
+        int exit_code = take_option(command, code, out);
+
+        if (exit_code != EXIT_OK) {
+            return exit_code;
+        }
+    }
+    if (optind < argc) {
+        return usage(command, "it takes options only");
+    }
+    return EXIT_OK;
+}
+
+static void print_problem(void *arg, const char *place, const char *text)
+{
+    (void)arg;
+    fprintf(stderr, "%s: %s\n", place, text);
+}
+
+static void print_warning(void *arg, const char *place, const char *text)
+{
+    (void)arg;
+    fprintf(stderr, "%s: warning: %s\n", place, text);
+}
+
+const struct settings_report command_report = {.problem = print_problem, .warning = print_warning};
+
+bool command_settings(const struct command_options *options, struct settings *out)
+{
+    return settings_read(out, options->config, options->sets, options->set_count,
+                         &command_report) == KS_OK;
+}

@@ -1,0 +1,74 @@
+/* koseki: finds the sub-command and runs it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "service/json_text.h"
+
+static const struct command commands[] = {
+    {"serve", "[--config FILE] [--set KEY=VALUE]...", "Runs the service in the foreground.",
+     command_serve, "cs"},
+    {"check-config", "[--config FILE] [--set KEY=VALUE]...",
+     "Reads the configuration, certificates and accounts and prints what is wrong.",
+     command_check_config, "cs"},
+    {"probe",
+     "--connect HOST:PORT [--tls --ca FILE] --username U --password-file F\n"
+     "                    (--cert DEVICE.pem | --tenant T --type TYPE --auth-id ID) [--json]",
+     "Does what a protocol adapter does at a device's login. Exit code 0: logged in, 1: refused,\n"
+     "2: unreachable.",
+     command_probe, "csCAUPDTYIjt"},
+    {"hash-password", "[--config FILE] [--set KEY=VALUE]...",
+     "Reads a password from standard input and prints its bcrypt hash.", command_hash_password,
+     "cs"},
+    {"stat", "[--verify] [--config FILE] [--set KEY=VALUE]...",
+     "Counts and sizes of the store; --verify cross-checks all of it. Works beside the service.",
+     command_stat, "csv"},
+};
+
+enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
+
+static void print_help(FILE *to)
+{
+    fprintf(to, "Koseki %s, a device registry for Eclipse Hono\n\n", KS_VERSION);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        fprintf(to, "koseki %s %s\n    %s\n", commands[i].name, commands[i].usage,
+                commands[i].help);
+    }
+    fprintf(to, "koseki --help | --version\n\n"
+                "Settings: from the YAML file, the environment (KOSEKI_AMQP_LISTEN), --set; the "
+                "later wins.\n\n");
+    settings_print_help(to);
+}
+
+int main(int argc, char **argv)
+{
+    struct command_options options;
+
+    json_text_setup();
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_help(stdout);
+        return EXIT_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("koseki %s\n", KS_VERSION);
+        return EXIT_OK;
+    }
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        int code;
+
+        if (strcmp(argv[1], commands[i].name) != 0) {
+            continue;
+        }
+        code = command_parse(&commands[i], argc - 1, argv + 1, &options);
+        if (code != EXIT_OK) {
+            return code < 0 ? EXIT_OK : code;
+        }
+        return commands[i].run(&options);
+    }
+    fprintf(stderr, "koseki: there is no sub-command '%s'; see koseki --help\n", argv[1]);
+    return EXIT_USAGE;
+}

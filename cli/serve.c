@@ -1,0 +1,398 @@
+/* The service: puts the parts together, waits for signals, takes them apart in reverse. */
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "amqp/server.h"
+#include "base/buf.h"
+#include "base/counters.h"
+#include "base/log.h"
+#include "base/pool.h"
+#include "cli/command.h"
+#include "http/server.h"
+#include "net/reactor.h"
+#include "net/tls.h"
+#include "service/accounts.h"
+#include "store/lmdb/lmdb_kv.h"
+#include "store/store.h"
+#include "store/writer.h"
+
+enum {
+    THREADS_MAX = 256,
+    READERS_SPARE = 64, /* reader slots beside the threads': tools, searches */
+    LANE_DEPTH = 8192,  /* jobs that wait for the writer, each lane */
+    HASHES_WAITING = 256,
+    HTTP_CONNECTIONS = 1024,
+    FILES_SPARE = 128, /* descriptors that are not AMQP connections, beside HTTP's */
+    ANSWERS_WITHIN_MS = 5000,
+    TENANT_MAX_AGE_S = 180, /* Hono's defaults */
+    CREDENTIALS_MAX_AGE_S = 180,
+    REGISTRATION_MAX_AGE_S = 300,
+};
+
+struct parts {
+    struct settings settings;
+    struct kv *kv;
+    struct store *store;
+    struct writer *writer;
+    struct pool *pool;
+    struct accounts *accounts;
+    struct tls_context *tls;
+    struct service service;
+    struct reactor *reactors[THREADS_MAX];
+    size_t reactor_count;
+    struct reactor *management;
+    struct amqp_server *amqp;
+    struct http_server *http;
+    _Atomic bool started;
+    _Atomic bool stopping;
+};
+
+static void check_readers(void *arg)
+{
+    lmdb_kv_check_readers(arg);
+}
+
+/* ---- health ---- */
+
+static enum ks_status is_ready(void *arg, struct ks_failure *why)
+{
+    struct parts *parts = arg;
+
+    if (atomic_load(&parts->stopping)) {
+        return ks_fail(why, KS_UNAVAILABLE, "stopping", "the registry is shutting down");
+    }
+    return writer_health(parts->writer, why);
+}
+
+static enum ks_status is_started(void *arg, struct ks_failure *why)
+{
+    struct parts *parts = arg;
+
+    return atomic_load(&parts->started)
+               ? KS_OK
+               : ks_fail(why, KS_UNAVAILABLE, "starting", "not all ports listen yet");
+}
+
+/* ---- opening ---- */
+
+static enum ks_status open_store(struct parts *parts, struct ks_failure *why)
+{
+    const struct settings *settings = &parts->settings;
+    const struct lmdb_kv_options kv_options = {
+        .dir = settings->data_dir,
+        .map_size = (uint64_t)settings->store_map_size,
+        .max_readers = THREADS_MAX + READERS_SPARE,
+    };
+    struct writer_options writer_options = {
+        .dir = settings->data_dir,
+        .min_free = (uint64_t)settings->store_min_free,
+        .lane_depth = LANE_DEPTH,
+        .housekeeping = check_readers,
+    };
+    enum ks_status st = lmdb_kv_open(&parts->kv, &kv_options, why);
+
+    if (st == KS_OK) {
+        st = store_open(&parts->store, parts->kv, why);
+    }
+    if (st == KS_OK) {
+        writer_options.housekeeping_arg = parts->kv;
+        st = writer_open(&parts->writer, parts->store, &writer_options, why);
+    }
+    return st;
+}
+
+static unsigned cores(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n < 1 ? 1 : n > THREADS_MAX ? THREADS_MAX : (unsigned)n;
+}
+
+static enum ks_status open_access(struct parts *parts, struct ks_failure *why)
+{
+    const struct settings *settings = &parts->settings;
+    const struct tls_server_options tls = {
+        .cert = settings->tls_cert, .key = settings->tls_key, .client_ca = settings->tls_client_ca};
+    enum ks_status st = KS_OK;
+
+    parts->pool = pool_open(cores() > 1 ? cores() - 1 : 1, HASHES_WAITING);
+    if (settings->accounts != NULL) {
+        st = accounts_open(&parts->accounts, settings->accounts, parts->pool, why);
+    }
+    if (st == KS_OK && tls.cert != NULL && tls.key != NULL) {
+        st = tls_server_open(&parts->tls, &tls, why);
+    }
+    parts->service = (struct service){
+        .store = parts->store,
+        .writer = parts->writer,
+        .pool = parts->pool,
+        .verify = (enum verify_mode)settings->provisioning_verify,
+        .max_devices_per_tenant = settings->limits_max_devices_per_tenant,
+        .max_credentials_per_device = settings->limits_max_credentials_per_device,
+        .max_bcrypt_cost = (int)settings->passwords_max_bcrypt_cost,
+        .tenant_max_age_s = TENANT_MAX_AGE_S,
+        .credentials_max_age_s = CREDENTIALS_MAX_AGE_S,
+        .registration_max_age_s = REGISTRATION_MAX_AGE_S,
+    };
+    return st;
+}
+
+static enum ks_status open_reactors(struct parts *parts, struct ks_failure *why)
+{
+    size_t count = parts->settings.threads > 0 ? (size_t)parts->settings.threads : cores();
+    enum ks_status st = reactor_open(&parts->management, "management", why);
+
+    for (size_t i = 0; i < count && st == KS_OK; i++) {
+        char name[32];
+
+        (void)snprintf(name, sizeof(name), "amqp-%zu", i);
+        st = reactor_open(&parts->reactors[i], name, why);
+        parts->reactor_count += st == KS_OK;
+    }
+    return st;
+}
+
+/* Every connection takes a descriptor: the cap stays below what the system gives. */
+static uint32_t connection_cap(const struct settings *settings)
+{
+    struct rlimit files;
+    int64_t cap = settings->amqp_max_connections;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        int64_t given;
+
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+        (void)getrlimit(RLIMIT_NOFILE, &files);
+        given = (int64_t)files.rlim_cur - FILES_SPARE - HTTP_CONNECTIONS;
+        given = given < 16 ? 16 : given;
+        if (files.rlim_cur != RLIM_INFINITY && given < cap) {
+            log_warn("connections-capped",
+                     "amqp.max-connections=%lld cap=%lld action=\"raise the open-file limit\"",
+                     (long long)cap, (long long)given);
+            cap = given;
+        }
+    }
+    return (uint32_t)cap;
+}
+
+static enum ks_status open_servers(struct parts *parts, struct ks_failure *why)
+{
+    const struct settings *settings = &parts->settings;
+    struct amqp_options amqp = {
+        .listen = settings->amqp_listen,
+        .tls_listen = settings->amqp_tls_listen,
+        .tls = parts->tls,
+        .accounts = parts->accounts,
+        .service = &parts->service,
+        .reactors = parts->reactors,
+        .reactor_count = parts->reactor_count,
+        .limits = amqp_default_limits,
+    };
+    const struct http_options http = {
+        .listen = settings->http_listen,
+        .tls_listen = settings->http_tls_listen,
+        .ops_listen = settings->ops_listen,
+        .tls = parts->tls,
+        .accounts = parts->accounts,
+        .authentication = settings->http_authentication,
+        .service = &parts->service,
+        .reactor = parts->management,
+        .max_payload = (size_t)settings->http_max_payload,
+        .max_connections = HTTP_CONNECTIONS,
+        .health = {.ready = is_ready, .started = is_started, .arg = parts},
+    };
+    enum ks_status st;
+
+    amqp.limits.link_credit = (uint32_t)settings->amqp_link_credit;
+    amqp.limits.max_frame = (uint32_t)settings->amqp_max_frame_size;
+    amqp.limits.max_message = (uint32_t)settings->amqp_max_message_size;
+    amqp.limits.max_links = (uint32_t)settings->amqp_max_links;
+    amqp.limits.max_connections = connection_cap(settings);
+    st = amqp_server_open(&parts->amqp, &amqp, why);
+    return st == KS_OK ? http_server_open(&parts->http, &http, why) : st;
+}
+
+static enum ks_status start_reactors(struct parts *parts, struct ks_failure *why)
+{
+    enum ks_status st = reactor_start(parts->management, why);
+
+    for (size_t i = 0; i < parts->reactor_count && st == KS_OK; i++) {
+        st = reactor_start(parts->reactors[i], why);
+    }
+    return st;
+}
+
+static enum ks_status open_parts(struct parts *parts, struct ks_failure *why)
+{
+    enum ks_status (*const steps[])(struct parts * parts, struct ks_failure * why) = {
+        open_store, open_access, open_reactors, open_servers, start_reactors};
+    enum ks_status st = KS_OK;
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && st == KS_OK; i++) {
+        st = steps[i](parts, why);
+    }
+    return st;
+}
+
+/* ---- running ---- */
+
+static void announce(struct parts *parts)
+{
+    const struct {
+        const char *key;
+        const struct net_address_text *bound;
+    } ports[] = {
+        {"amqp.listen", amqp_server_bound(parts->amqp)},
+        {"amqp.tls-listen", amqp_server_tls_bound(parts->amqp)},
+        {"http.listen", http_server_bound(parts->http)},
+        {"http.tls-listen", http_server_tls_bound(parts->http)},
+        {"ops.listen", http_server_ops_bound(parts->http)},
+    };
+    struct buf pairs;
+
+    buf_init(&pairs, 0);
+    for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+        if (ports[i].bound != NULL) {
+            buf_printf(&pairs, "%s%s=%s", pairs.len > 0 ? " " : "", ports[i].key,
+                       ports[i].bound->text);
+        }
+    }
+    atomic_store(&parts->started, true);
+    log_announce("ready", "%.*s", SPAN_ARG(buf_span(&pairs)));
+    buf_done(&pairs);
+}
+
+static void reload_one(const char *what, enum ks_status st, const struct ks_failure *why)
+{
+    struct log_text text;
+
+    if (st == KS_OK) {
+        log_info("reloaded", "what=%s", what);
+    } else {
+        log_error("reload-failed", "what=%s why=%s action=\"the old one stays in use\"", what,
+                  log_text(&text, span_cstr(why->text)));
+    }
+}
+
+static void reload(struct parts *parts)
+{
+    struct ks_failure why = {0};
+
+    if (parts->accounts != NULL) {
+        reload_one("accounts", accounts_reload(parts->accounts, &why), &why);
+    }
+    if (parts->tls != NULL) {
+        reload_one("certificates", tls_reload(parts->tls, &why), &why);
+    }
+}
+
+/* The signals are blocked in all threads and taken here. */
+static void block_signals(sigset_t *set)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    (void)sigemptyset(set);
+    (void)sigaddset(set, SIGTERM);
+    (void)sigaddset(set, SIGINT);
+    (void)sigaddset(set, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+static void wait_for_stop(struct parts *parts, const sigset_t *set)
+{
+    for (;;) {
+        int signal = 0;
+
+        if (sigwait(set, &signal) != 0) {
+            return;
+        }
+        if (signal != SIGHUP) {
+            log_info("stopping", "signal=%d", signal);
+            return;
+        }
+        reload(parts);
+    }
+}
+
+/* ---- the end, in the order of docs/threads.md ---- */
+
+static void drain(struct parts *parts)
+{
+    atomic_store(&parts->stopping, true);
+    http_server_drain(parts->http, ANSWERS_WITHIN_MS);
+    amqp_server_drain(parts->amqp, ANSWERS_WITHIN_MS);
+}
+
+static void close_parts(struct parts *parts)
+{
+    if (parts->writer != NULL) {
+        writer_stop(parts->writer);
+    }
+    pool_close(parts->pool); /* nothing submits to it any more, but what ends up refused */
+    for (size_t i = 0; i < parts->reactor_count; i++) {
+        reactor_stop(parts->reactors[i]);
+    }
+    if (parts->management != NULL) {
+        reactor_stop(parts->management);
+    }
+    amqp_server_close(parts->amqp);
+    http_server_close(parts->http);
+    for (size_t i = 0; i < parts->reactor_count; i++) {
+        reactor_close(parts->reactors[i]);
+    }
+    reactor_close(parts->management);
+    accounts_close(parts->accounts);
+    tls_close(parts->tls);
+    writer_close(parts->writer);
+    if (parts->store != NULL) {
+        store_close(parts->store);
+    } else if (parts->kv != NULL) {
+        lmdb_kv_close(parts->kv);
+    }
+    counters_done();
+}
+
+int command_serve(const struct command_options *options)
+{
+    struct parts *parts = calloc(1, sizeof(*parts));
+    struct ks_failure why = {0};
+    sigset_t signals;
+    enum ks_status st;
+
+    if (parts == NULL) {
+        abort();
+    }
+    if (!command_settings(options, &parts->settings) ||
+        settings_check_service(&parts->settings, &command_report) != KS_OK) {
+        settings_done(&parts->settings);
+        free(parts);
+        return EXIT_FAILED;
+    }
+    log_setup((enum log_level)parts->settings.log_level, parts->settings.log_format == 1);
+    block_signals(&signals);
+    st = open_parts(parts, &why);
+    if (st == KS_OK) {
+        announce(parts);
+        wait_for_stop(parts, &signals);
+        drain(parts);
+    } else {
+        struct log_text text;
+
+        log_error("start-failed", "why=%s", log_text(&text, span_cstr(why.text)));
+    }
+    close_parts(parts);
+    if (st == KS_OK) {
+        log_info("stopped", "code=0");
+    }
+    settings_done(&parts->settings);
+    free(parts);
+    return st == KS_OK ? EXIT_OK : EXIT_FAILED;
+}

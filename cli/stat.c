@@ -1,0 +1,85 @@
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cli/command.h"
+#include "store/lmdb/lmdb_kv.h"
+#include "store/store.h"
+
+enum { STAT_READERS = 64 };
+
+static void print_found(const char *text, void *arg)
+{
+    (void)arg;
+    printf("inconsistent: %s\n", text);
+}
+
+static enum ks_status print_stat(struct store_txn *txn, struct ks_failure *why)
+{
+    struct store_stat stat;
+    char instance[UUID_TEXT_LEN + 1];
+    enum ks_status st = store_stat(txn, &stat, why);
+
+    if (st != KS_OK) {
+        return st;
+    }
+    uuid_format(&stat.instance, instance);
+    printf("tenants: %" PRIu64 "\ndevices: %" PRIu64 "\ncredentials: %" PRIu64 "\noutbox: %" PRIu64
+           "\npurging: %" PRIu64 "\nbytes-used: %" PRIu64 "\nbytes-map: %" PRIu64
+           "\ninstance: %s\n",
+           stat.tenants, stat.devices, stat.credentials, stat.outbox, stat.purging, stat.bytes_used,
+           stat.bytes_map, instance);
+    return KS_OK;
+}
+
+static enum ks_status look(struct store *store, bool verify, struct ks_failure *why)
+{
+    struct store_txn *txn = NULL;
+    enum ks_status st = store_reader_open(store, &txn, why);
+
+    if (st == KS_OK) {
+        st = store_reader_renew(txn, why);
+    }
+    if (st == KS_OK) {
+        st = print_stat(txn, why);
+    }
+    if (st == KS_OK && verify) {
+        st = store_verify(txn, print_found, NULL, why);
+        if (st == KS_OK) {
+            printf("verified: every record, index and counter is consistent\n");
+        }
+    }
+    store_reader_close(txn);
+    return st;
+}
+
+int command_stat(const struct command_options *options)
+{
+    struct settings settings;
+    struct store *store = NULL;
+    struct kv *kv = NULL;
+    struct ks_failure why = {0};
+    enum ks_status st = KS_INVALID;
+
+    if (command_settings(options, &settings)) {
+        const struct lmdb_kv_options kv_options = {
+            .dir = settings.data_dir,
+            .map_size = (uint64_t)settings.store_map_size,
+            .max_readers = STAT_READERS,
+            .read_only = true,
+        };
+
+        st = lmdb_kv_open(&kv, &kv_options, &why);
+        if (st == KS_OK) {
+            st = store_open(&store, kv, &why);
+        }
+        if (st == KS_OK) {
+            st = look(store, options->verify, &why);
+        }
+        if (st != KS_OK) {
+            fprintf(stderr, "koseki stat: %s\n", why.text);
+        }
+    }
+    store_close(store);
+    settings_done(&settings);
+    return st == KS_OK ? EXIT_OK : EXIT_FAILED;
+}
