@@ -203,6 +203,16 @@ static void take_outcome(struct amqp_client *client, pn_delivery_t *delivery)
     }
 }
 
+/* A link of an earlier call answers our detach; one of this call is refused. */
+static void link_ended(struct amqp_client *client, pn_link_t *link)
+{
+    if (link == client->call.sender || link == client->call.receiver) {
+        refuse(&client->call, "a link was refused", pn_link_remote_condition(link));
+    } else {
+        pn_link_free(link);
+    }
+}
+
 static void handle_event(struct amqp_client *client, pn_event_t *event)
 {
     pn_delivery_t *delivery;
@@ -210,7 +220,7 @@ static void handle_event(struct amqp_client *client, pn_event_t *event)
     switch ((int)pn_event_type(event)) {
     case PN_LINK_REMOTE_CLOSE:
     case PN_LINK_REMOTE_DETACH:
-        refuse(&client->call, "a link was refused", pn_link_remote_condition(pn_event_link(event)));
+        link_ended(client, pn_event_link(event));
         break;
     case PN_CONNECTION_REMOTE_CLOSE:
         refuse(&client->call, "the connection was closed",
