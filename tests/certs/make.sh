@@ -38,7 +38,9 @@ leaf() {
     shift 4
     [ -f "$name.key" ] || key "$name"
     openssl req -new -key "$name.key" -subj "$subject" -out "$name.csr"
-    printf '%s\n' "$extensions" "authorityKeyIdentifier=keyid" >"$name.ext"
+    printf '%s\n' "$extensions" >"$name.ext"
+    # the expired CA was made without a key id
+    [ "$ca" = ca-expired ] || echo "authorityKeyIdentifier=keyid" >>"$name.ext"
     openssl x509 -req -in "$name.csr" -CA "$ca.pem" -CAkey "$ca.key" -set_serial "0x$(openssl rand -hex 8)" \
         -extfile "$name.ext" -out "$name.pem" -days 3650 "$@" 2>/dev/null
     rm "$name.csr" "$name.ext"
@@ -50,7 +52,7 @@ dated() {
     key "$name"
     openssl req -new -key "$name.key" -subj "$subject" -out "$name.csr"
     : >index.txt
-    printf '[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nnew_certs_dir=.\nrand_serial=yes\ndefault_md=sha256\npolicy=p\nunique_subject=no\n[p]\ncommonName=supplied\norganizationName=optional\n' >ca.cnf
+    printf '[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nnew_certs_dir=.\nrand_serial=yes\ndefault_md=sha256\npolicy=p\nunique_subject=no\n[p]\norganizationName=optional\ncommonName=supplied\n' >ca.cnf
     openssl ca -batch -notext -config ca.cnf -in "$name.csr" -cert "$ca.pem" -keyfile "$ca.key" \
         -startdate "$from" -enddate "$until" -out "$name.pem" 2>/dev/null
     rm -f "$name.csr" ca.cnf index.txt* [0-9A-F]*.pem
