@@ -10,6 +10,7 @@
 
 #include "amqp/home.h"
 #include "amqp/link.h"
+#include "amqp/response.h"
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/log.h"
@@ -24,6 +25,8 @@ enum {
     HEADER_SIZE = 8,
 };
 
+static const char amqp_header[HEADER_SIZE] = {'A', 'M', 'Q', 'P', 0, 1, 0, 0};
+
 /* ---- ending ---- */
 
 static void connection_linger(struct connection *connection)
@@ -35,19 +38,40 @@ static void connection_linger(struct connection *connection)
     connection->linger_until = clock_monotonic_ms() + LINGER_MS;
 }
 
+static void connection_end_engine(struct connection *connection)
+{
+    if (connection->has_engine) {
+        pn_connection_driver_destroy(&connection->engine);
+        connection->has_engine = false;
+    }
+}
+
+/* The engine sends no CLOSE before it has seen an OPEN: then OPEN and CLOSE are written here. */
+static void connection_fail_unopened(struct connection *connection, const char *condition,
+                                     const char *description)
+{
+    connection_end_engine(connection);
+    if (!connection->header_sent) {
+        buf_add(&connection->out, amqp_header, sizeof(amqp_header));
+    }
+    response_encode_open(span_cstr(connection->home->container), &connection->out);
+    response_encode_close(span_cstr(condition), span_cstr(description), &connection->out);
+}
+
 void connection_fail(struct connection *connection, const char *condition, const char *description)
 {
     struct log_text text;
 
     log_info("connection-failed", "peer=%s condition=%s description=%s", connection->peer.text,
              condition, log_text(&text, span_cstr(description)));
-    if (connection->state == CONNECTION_OPEN) {
+    if (connection->state == CONNECTION_OPEN && !connection->opened) {
+        connection_fail_unopened(connection, condition, description);
+    } else if (connection->state == CONNECTION_OPEN) {
         pn_connection_t *engine = connection->engine.connection;
         pn_condition_t *at = pn_connection_condition(engine);
 
         (void)pn_condition_set_name(at, condition);
         (void)pn_condition_set_description(at, description);
-        pn_connection_open(engine); /* an OPEN goes before the CLOSE, if it has not gone yet */
         pn_connection_close(engine);
     }
     connection->state = CONNECTION_ENDING;
@@ -80,9 +104,7 @@ void connection_abandon(struct connection *connection)
     connection_drop_links(connection);
     slots_done(&connection->links);
     reply_map_done(&connection->replies);
-    if (connection->has_engine) {
-        pn_connection_driver_destroy(&connection->engine);
-    }
+    connection_end_engine(connection);
     if (connection->has_guard) {
         guard_done(&connection->guard);
     }
@@ -124,6 +146,7 @@ static void connection_output_done(struct connection *connection, size_t n)
         return;
     }
     (void)pn_connection_driver_write_done(&connection->engine, n);
+    connection->header_sent = true; /* it comes first, and whole */
 }
 
 /* Writes what the socket takes. True: all is out. */
@@ -243,7 +266,6 @@ static size_t connection_take_sasl(struct connection *connection, struct span in
 
 static size_t connection_take_header(struct connection *connection, struct span in)
 {
-    static const char amqp_header[HEADER_SIZE] = {'A', 'M', 'Q', 'P', 0, 1, 0, 0};
     const struct amqp_limits *limits = &connection->home->options->limits;
     const struct guard_limits guard = {.max_frame = limits->max_frame,
                                        .max_message = limits->max_message,
@@ -321,7 +343,7 @@ static size_t connection_take_frame(struct connection *connection, struct span i
         return size;
     }
     if (is_control(next.kind)) {
-        connection_handle_events(connection);
+        connection_handle_events(connection); /* of the frames before */
     }
     connection->frame = next;
     connection_feed(connection, frame);

@@ -54,8 +54,9 @@ struct connection {
     bool has_guard;
     pn_connection_driver_t engine;
     bool has_engine;
-    bool opened;   /* the peer's OPEN has been answered */
-    bool draining; /* ends when nothing is pending */
+    bool header_sent; /* our AMQP header is on its way */
+    bool opened;      /* the peer's OPEN has been answered */
+    bool draining;    /* ends when nothing is pending */
 
     /* What the guard said of the frame whose events are being handled. */
     struct guard_event frame;

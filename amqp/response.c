@@ -91,3 +91,53 @@ void response_encode(const struct response *response, struct buf *out)
         codec_write_binary(out, response->body);
     }
 }
+
+/* ---- frames ---- */
+
+enum { PERFORMATIVE_OPEN = 0x10, PERFORMATIVE_CLOSE = 0x18, TYPE_ERROR = 0x1D };
+
+static size_t begin_frame(struct buf *out)
+{
+    static const unsigned char head[8] = {0, 0, 0, 0, 2, 0, 0, 0};
+
+    buf_add(out, head, sizeof(head));
+    return out->len - sizeof(head);
+}
+
+static void end_frame(struct buf *out, size_t begin)
+{
+    size_t size = out->len - begin;
+
+    for (size_t i = 0; i < 4 && !out->overflow; i++) {
+        out->ptr[begin + i] = (char)(size >> (8 * (3 - i)));
+    }
+}
+
+void response_encode_open(struct span container, struct buf *out)
+{
+    size_t frame = begin_frame(out);
+    size_t list;
+
+    codec_write_descriptor(out, PERFORMATIVE_OPEN);
+    list = codec_begin_list(out);
+    codec_write_string(out, container);
+    codec_end_compound(out, list, 1);
+    end_frame(out, frame);
+}
+
+void response_encode_close(struct span condition, struct span description, struct buf *out)
+{
+    size_t frame = begin_frame(out);
+    size_t list;
+    size_t error;
+
+    codec_write_descriptor(out, PERFORMATIVE_CLOSE);
+    list = codec_begin_list(out);
+    codec_write_descriptor(out, TYPE_ERROR);
+    error = codec_begin_list(out);
+    codec_write_symbol(out, condition);
+    codec_write_string(out, description);
+    codec_end_compound(out, error, 2);
+    codec_end_compound(out, list, 1);
+    end_frame(out, frame);
+}

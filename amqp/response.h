@@ -1,5 +1,6 @@
 /*
- * response: the bytes of an answer message.
+ * response: the bytes of an answer message, and of the two frames that refuse a connection which
+ * the engine has not opened.
  *
  * Threads:   any; pure but for the random message-id.
  * Source:    Hono's response messages: properties message-id, to, correlation-id, content-type;
@@ -22,3 +23,7 @@ struct response {
 };
 
 void response_encode(const struct response *response, struct buf *out);
+
+/* Whole frames on channel 0. */
+void response_encode_open(struct span container, struct buf *out);
+void response_encode_close(struct span condition, struct span description, struct buf *out);

@@ -46,6 +46,11 @@ class Result(unittest.TestResult):
         self.started = self.started or time.monotonic()
         self.line("ERROR", test, "\n" + self.errors[-1][1])
 
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            self.line("FAILED", subtest, "\n" + (self.failures + self.errors)[-1][1])
+
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
 

@@ -119,7 +119,8 @@ def decode(data, at=0):
     if code in (0xE0, 0xF0):
         wide = code == 0xF0
         size = struct.unpack_from(">I" if wide else ">B", data, at)[0]
-        return Raw(data[at:at + size]), at + size + (4 if wide else 1)
+        at += 4 if wide else 1
+        return Raw(data[at:at + size]), at + size
     raise ValueError(f"constructor {code:#x}")
 
 
