@@ -60,6 +60,9 @@ static enum ks_status handle(const struct api_call *call, struct answer *answer,
     }
     if (read_query(call, &ask, answer)) {
         tenant_get(call->reader, call->who, &ask, call->now_ms, answer);
+        if (ask.has_tenant_id && answer->tenant_id.len == 0) {
+            buf_add_span(&answer->tenant_id, ask.tenant_id); /* echoed as it was asked for */
+        }
     }
     return KS_OK;
 }

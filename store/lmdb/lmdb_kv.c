@@ -11,13 +11,27 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/lock.h"
 #include "base/log.h"
 #include "store/kv.h"
 
+struct env {
+    MDB_env *mdb;
+    MDB_dbi table[KV_TABLES];
+};
+
+/*
+ * After a failed write of the meta page LMDB refuses everything, reads included (MDB_PANIC), until
+ * its environment is closed. What was committed before is whole, and nobody can write any more: so
+ * reads go on in a second environment on the same file, read-only and without the lock file
+ * (opening that twice in a process would drop its locks).
+ */
 struct lmdb_kv {
     struct kv kv; /* first */
-    MDB_env *env;
-    MDB_dbi table[KV_TABLES];
+    struct env env;
+    struct lock lock;  /* guards the opening of: */
+    struct env rescue; /* mdb NULL: not needed so far */
+    uint64_t map_size;
     int lock_fd; /* -1: read-only */
     bool read_only;
     char dir[4096];
@@ -25,6 +39,7 @@ struct lmdb_kv {
 
 struct kv_txn {
     struct lmdb_kv *kv;
+    const struct env *env; /* of mdb */
     MDB_txn *mdb;
 };
 
@@ -90,18 +105,87 @@ static struct kv_txn *new_txn(struct lmdb_kv *kv)
         abort();
     }
     txn->kv = kv;
+    txn->env = &kv->env;
     return txn;
+}
+
+static int open_handles(struct env *env, unsigned txn_flags, unsigned dbi_flags)
+{
+    MDB_txn *txn = NULL;
+    int rc = mdb_txn_begin(env->mdb, NULL, txn_flags, &txn);
+
+    if (rc != 0) {
+        return rc;
+    }
+    for (size_t i = 0; i < KV_TABLES && rc == 0; i++) {
+        rc = mdb_dbi_open(txn, table_names[i], dbi_flags, &env->table[i]);
+    }
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    return mdb_txn_commit(txn); /* handles of an aborted transaction are lost */
+}
+
+static int open_rescue_locked(struct lmdb_kv *kv)
+{
+    int rc;
+
+    if (kv->rescue.mdb != NULL) {
+        return 0;
+    }
+    rc = mdb_env_create(&kv->rescue.mdb);
+    if (rc == 0) {
+        rc = mdb_env_set_mapsize(kv->rescue.mdb, kv->map_size);
+    }
+    if (rc == 0) {
+        rc = mdb_env_set_maxdbs(kv->rescue.mdb, KV_TABLES);
+    }
+    if (rc == 0) {
+        rc = mdb_env_open(kv->rescue.mdb, kv->dir,
+                          MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS | MDB_NORDAHEAD, 0600);
+    }
+    if (rc == 0) {
+        rc = open_handles(&kv->rescue, MDB_RDONLY, 0);
+    }
+    if (rc != 0) {
+        mdb_env_close(kv->rescue.mdb);
+        kv->rescue.mdb = NULL;
+        return rc;
+    }
+    log_warn("store-rescued", "action=\"look-ups go on from what was committed; restart\"");
+    return 0;
+}
+
+/* Moves a reader whose environment is beyond use to the rescue. */
+static int move_to_rescue(struct kv_txn *txn)
+{
+    int rc;
+
+    if (txn->env == &txn->kv->rescue) {
+        return MDB_PANIC;
+    }
+    lock_take(&txn->kv->lock);
+    rc = open_rescue_locked(txn->kv);
+    lock_give(&txn->kv->lock);
+    if (rc != 0) {
+        return rc;
+    }
+    mdb_txn_abort(txn->mdb);
+    txn->mdb = NULL;
+    txn->env = &txn->kv->rescue;
+    return mdb_txn_begin(txn->env->mdb, NULL, MDB_RDONLY, &txn->mdb);
 }
 
 static enum ks_status read_begin(struct kv *kv, struct kv_txn **out, struct ks_failure *why)
 {
     struct lmdb_kv *lmdb = lmdb_of(kv);
     struct kv_txn *txn = new_txn(lmdb);
-    int rc = mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &txn->mdb);
+    int rc = mdb_txn_begin(lmdb->env.mdb, NULL, MDB_RDONLY, &txn->mdb);
 
     if (rc == MDB_READERS_FULL) {
         lmdb_kv_check_readers(kv);
-        rc = mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &txn->mdb);
+        rc = mdb_txn_begin(lmdb->env.mdb, NULL, MDB_RDONLY, &txn->mdb);
     }
     if (rc != 0) {
         free(txn);
@@ -115,6 +199,9 @@ static enum ks_status read_renew(struct kv_txn *txn, struct ks_failure *why)
 {
     int rc = mdb_txn_renew(txn->mdb);
 
+    if (rc == MDB_PANIC) {
+        rc = move_to_rescue(txn);
+    }
     return rc == 0 ? KS_OK : lmdb_fail(txn->kv, rc, "cannot renew a snapshot", why);
 }
 
@@ -125,7 +212,9 @@ static void read_reset(struct kv_txn *txn)
 
 static void end_txn(struct kv_txn *txn)
 {
-    mdb_txn_abort(txn->mdb);
+    if (txn->mdb != NULL) {
+        mdb_txn_abort(txn->mdb);
+    }
     free(txn);
 }
 
@@ -133,7 +222,7 @@ static enum ks_status write_begin(struct kv *kv, struct kv_txn **out, struct ks_
 {
     struct lmdb_kv *lmdb = lmdb_of(kv);
     struct kv_txn *txn = new_txn(lmdb);
-    int rc = mdb_txn_begin(lmdb->env, NULL, 0, &txn->mdb);
+    int rc = mdb_txn_begin(lmdb->env.mdb, NULL, 0, &txn->mdb);
 
     if (rc != 0) {
         free(txn);
@@ -165,7 +254,7 @@ static enum ks_status get(struct kv_txn *txn, enum kv_table table, struct span k
 {
     MDB_val k = val_of(key);
     MDB_val v;
-    int rc = mdb_get(txn->mdb, txn->kv->table[table], &k, &v);
+    int rc = mdb_get(txn->mdb, txn->env->table[table], &k, &v);
 
     if (rc == MDB_NOTFOUND) {
         return KS_NOT_FOUND;
@@ -182,7 +271,7 @@ static enum ks_status put(struct kv_txn *txn, enum kv_table table, struct span k
 {
     MDB_val k = val_of(key);
     MDB_val v = {.mv_size = len};
-    int rc = mdb_put(txn->mdb, txn->kv->table[table], &k, &v, MDB_RESERVE);
+    int rc = mdb_put(txn->mdb, txn->env->table[table], &k, &v, MDB_RESERVE);
 
     if (rc != 0) {
         return lmdb_fail(txn->kv, rc, "cannot write", why);
@@ -195,7 +284,7 @@ static enum ks_status del(struct kv_txn *txn, enum kv_table table, struct span k
                           struct ks_failure *why)
 {
     MDB_val k = val_of(key);
-    int rc = mdb_del(txn->mdb, txn->kv->table[table], &k, NULL);
+    int rc = mdb_del(txn->mdb, txn->env->table[table], &k, NULL);
 
     if (rc == MDB_NOTFOUND) {
         return KS_NOT_FOUND;
@@ -209,7 +298,7 @@ static enum ks_status seek(struct kv_txn *txn, enum kv_table table, struct span 
     MDB_cursor *cursor;
     MDB_val k = val_of(from);
     MDB_val v;
-    int rc = mdb_cursor_open(txn->mdb, txn->kv->table[table], &cursor);
+    int rc = mdb_cursor_open(txn->mdb, txn->env->table[table], &cursor);
 
     if (rc == 0) {
         rc = mdb_cursor_get(cursor, &k, &v, from.len == 0 ? MDB_FIRST : MDB_SET_RANGE);
@@ -230,11 +319,11 @@ static enum ks_status stat_of(struct kv_txn *txn, struct kv_stat *out, struct ks
 {
     MDB_envinfo info;
     MDB_stat st;
-    int rc = mdb_env_info(txn->kv->env, &info);
+    int rc = mdb_env_info(txn->env->mdb, &info);
 
     *out = (struct kv_stat){0};
     for (size_t i = 0; i < KV_TABLES && rc == 0; i++) {
-        rc = mdb_stat(txn->mdb, txn->kv->table[i], &st);
+        rc = mdb_stat(txn->mdb, txn->env->table[i], &st);
         out->entries[i] = rc == 0 ? st.ms_entries : 0;
     }
     if (rc != 0) {
@@ -254,7 +343,9 @@ static void close_kv(struct kv *kv)
 {
     struct lmdb_kv *lmdb = lmdb_of(kv);
 
-    mdb_env_close(lmdb->env);
+    mdb_env_close(lmdb->env.mdb);
+    mdb_env_close(lmdb->rescue.mdb);
+    lock_done(&lmdb->lock);
     if (lmdb->lock_fd >= 0) {
         close(lmdb->lock_fd);
     }
@@ -265,7 +356,7 @@ void lmdb_kv_check_readers(struct kv *kv)
 {
     int dead = 0;
 
-    (void)mdb_reader_check(lmdb_of(kv)->env, &dead);
+    (void)mdb_reader_check(lmdb_of(kv)->env.mdb, &dead);
 }
 
 /* ---- opening ---- */
@@ -395,14 +486,14 @@ static enum ks_status read_through(struct lmdb_kv *lmdb, struct ks_failure *why)
 {
     enum { FREE_LIST = 0 };
     MDB_txn *txn = NULL;
-    int rc = mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &txn);
+    int rc = mdb_txn_begin(lmdb->env.mdb, NULL, MDB_RDONLY, &txn);
 
     for (size_t i = 0; i <= KV_TABLES && rc == 0; i++) {
         MDB_cursor *cursor = NULL;
         MDB_val k;
         MDB_val v;
 
-        rc = mdb_cursor_open(txn, i == KV_TABLES ? FREE_LIST : lmdb->table[i], &cursor);
+        rc = mdb_cursor_open(txn, i == KV_TABLES ? FREE_LIST : lmdb->env.table[i], &cursor);
         while (rc == 0) {
             rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
         }
@@ -430,19 +521,13 @@ static void on_assert(MDB_env *env, const char *text)
 
 static enum ks_status open_tables(struct lmdb_kv *lmdb, struct ks_failure *why)
 {
-    MDB_txn *txn = NULL;
-    int rc = mdb_txn_begin(lmdb->env, NULL, lmdb->read_only ? MDB_RDONLY : 0, &txn);
+    int rc = open_handles(&lmdb->env, lmdb->read_only ? MDB_RDONLY : 0,
+                          lmdb->read_only ? 0 : MDB_CREATE);
 
-    for (size_t i = 0; i < KV_TABLES && rc == 0; i++) {
-        rc = mdb_dbi_open(txn, table_names[i], lmdb->read_only ? 0 : MDB_CREATE, &lmdb->table[i]);
+    if (rc == MDB_NOTFOUND) {
+        return ks_fail(why, KS_CORRUPT, "not-a-store", "%s/data.mdb holds no Koseki store",
+                       lmdb->dir);
     }
-    if (rc != 0) {
-        mdb_txn_abort(txn);
-        return rc == MDB_NOTFOUND ? ks_fail(why, KS_CORRUPT, "not-a-store",
-                                            "%s/data.mdb holds no Koseki store", lmdb->dir)
-                                  : lmdb_fail(lmdb, rc, "cannot open the tables", why);
-    }
-    rc = mdb_txn_commit(txn); /* handles of an aborted transaction are lost */
     return rc == 0 ? KS_OK : lmdb_fail(lmdb, rc, "cannot open the tables", why);
 }
 
@@ -451,22 +536,22 @@ static enum ks_status open_env(struct lmdb_kv *lmdb, const struct lmdb_kv_option
 {
     unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (options->read_only ? MDB_RDONLY : 0);
     char text[sizeof(lmdb->dir) + 64];
-    int rc = mdb_env_create(&lmdb->env);
+    int rc = mdb_env_create(&lmdb->env.mdb);
 
     if (rc == 0) {
-        rc = mdb_env_set_mapsize(lmdb->env, options->map_size);
+        rc = mdb_env_set_mapsize(lmdb->env.mdb, options->map_size);
     }
     if (rc == 0) {
-        rc = mdb_env_set_assert(lmdb->env, on_assert);
+        rc = mdb_env_set_assert(lmdb->env.mdb, on_assert);
     }
     if (rc == 0) {
-        rc = mdb_env_set_maxdbs(lmdb->env, KV_TABLES);
+        rc = mdb_env_set_maxdbs(lmdb->env.mdb, KV_TABLES);
     }
     if (rc == 0) {
-        rc = mdb_env_set_maxreaders(lmdb->env, options->max_readers);
+        rc = mdb_env_set_maxreaders(lmdb->env.mdb, options->max_readers);
     }
     if (rc == 0) {
-        rc = mdb_env_open(lmdb->env, options->dir, flags, 0600);
+        rc = mdb_env_open(lmdb->env.mdb, options->dir, flags, 0600);
     }
     if (rc != 0) {
         (void)snprintf(text, sizeof(text), "cannot open the store %s/data.mdb", options->dir);
@@ -503,6 +588,8 @@ enum ks_status lmdb_kv_open(struct kv **out, const struct lmdb_kv_options *optio
     }
     lmdb->kv.engine = &engine;
     lmdb->lock_fd = -1;
+    lmdb->map_size = options->map_size;
+    lock_init(&lmdb->lock);
     lmdb->read_only = options->read_only;
     if ((size_t)snprintf(lmdb->dir, sizeof(lmdb->dir), "%s", options->dir) >= sizeof(lmdb->dir)) {
         st = ks_fail(why, KS_INVALID, NULL, "the path of the data folder is too long");

@@ -2,7 +2,8 @@
 import unittest
 import uuid
 
-from proton import Message, SendException, ulong
+from proton import Message, ulong
+from proton.utils import SendException
 
 from support import raw
 from support.adapter import Adapter, payload, status
@@ -174,11 +175,19 @@ class Operations(unittest.TestCase):
     # --- ids, bodies, shape of the answer ---
 
     def test_correlation_id_wins_and_keeps_its_type(self):
-        some = uuid.uuid4()
-        for correlation in ("text", ulong(7), some, b"\x00\xff"):
+        for correlation in ("text", ulong(7), uuid.uuid4(), b"\x00\xff"):
             answer = self.adapter.call("tenant", "get", {"tenant-id": "T1"},
                                        correlation=correlation)
-            self.assertIsInstance(answer.correlation_id, type(correlation))
+            self.assertEqual(answer.correlation_id, correlation)
+        with Raw10(self.koseki) as peer:
+            peer.connect()
+            reply = peer.request_links()
+            for n, correlation in enumerate((raw.Ulong(7), raw.Raw(b"\x53\x07"),
+                                             raw.Raw(b"\x98" + bytes(16)), "text", b"\x01")):
+                peer.send(raw.transfer(1, n, raw.message("get", reply, "m", correlation,
+                                                         body=b'{"tenant-id":"T1"}')))
+                peer.expect(raw.TRANSFER)
+                self.assertIn(raw.encode(correlation), peer.payload)
 
     def test_status_is_an_amqp_int_and_the_message_id_a_uuid_text(self):
         with Raw10(self.koseki) as peer:

@@ -98,4 +98,6 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # Proton's Python destructors complain when the interpreter is half gone

@@ -6,6 +6,7 @@ list, dict (map). Frames read back come as (channel, descriptor, fields, payload
 import socket
 import ssl
 import struct
+import uuid
 
 from support import pki
 from support.server import WAIT
@@ -99,6 +100,8 @@ def decode(data, at=0):
     if code in fixed:
         form, size = fixed[code]
         return struct.unpack_from(form, data, at)[0], at + size
+    if code == 0x98:
+        return uuid.UUID(bytes=data[at:at + 16]), at + 16
     if code in (0xA0, 0xA1, 0xA3):
         raw = data[at + 1:at + 1 + data[at]]
         return _text(code, raw), at + 1 + data[at]
