@@ -84,7 +84,8 @@ static enum ks_status lmdb_fail(const struct lmdb_kv *kv, int rc, const char *wh
     case MDB_BAD_VALSIZE:
     case MDB_INCOMPATIBLE:
     case MDB_PANIC:
-        return ks_fail(why, KS_CORRUPT, NULL, "%s: %s", what, mdb_strerror(rc));
+        return ks_fail(why, KS_CORRUPT, NULL, "%s: %s/data.mdb: %s", what, kv->dir,
+                       mdb_strerror(rc));
     default:
         return ks_fail(why, KS_IO, NULL, "%s: %s", what, mdb_strerror(rc));
     }
