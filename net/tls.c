@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,7 +214,9 @@ struct ssl_st *tls_session(struct tls_context *context, int fd, const char *host
         /* An address is verified as such; only names go into SNI (RFC 6066 section 3). */
         if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) != 1) {
             (void)SSL_set1_host(ssl, host);
-            (void)SSL_set_tlsext_host_name(ssl, host);
+            /* the macro SSL_set_tlsext_host_name drops the const */
+            (void)SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                           (void *)(uintptr_t)host);
         }
         ERR_clear_error();
     }
