@@ -69,7 +69,7 @@ static enum ks_status normalize_dn(const struct member_path *at, json_t *ca, str
     if (st != KS_OK) {
         st = member_refuse_with(at, "subject-dn", &cause, why);
     } else if (dn.overflow ||
-               json_object_set_new(ca, "subject-dn", json_stringn(dn.ptr, dn.len)) != 0) {
+               json_object_set_new(ca, "subject-dn", json_text_try(buf_span(&dn))) != 0) {
         st = refuse_member(at, "subject-dn", "cannot be kept: too long, or not UTF-8", why);
     }
     buf_done(&dn);
@@ -89,7 +89,7 @@ static void set_binary(json_t *object, const char *name, struct span bytes)
 /* False for values that a document cannot hold. */
 static bool set_from_certificate(json_t *ca, const struct certificate *cert)
 {
-    json_t *dn = json_stringn(cert->subject_dn.ptr, cert->subject_dn.len);
+    json_t *dn = json_text_try(cert->subject_dn);
     json_t *from = member_time_new(cert->not_before_ms);
     json_t *until = member_time_new(cert->not_after_ms);
     /* Each set takes its value, and fails for a NULL: all are made. */

@@ -114,8 +114,7 @@ static enum ks_status take_subject(const struct member_path *at, json_t *credent
     st = secret_read_certificate(at, &arena, json_object_get(credential, "cert"), &cert, why);
     if (st == KS_OK &&
         (cert.subject_dn.len > STORE_NAME_MAX ||
-         json_object_set_new(credential, "auth-id",
-                             json_stringn(cert.subject_dn.ptr, cert.subject_dn.len)) != 0 ||
+         json_object_set_new(credential, "auth-id", json_text_try(cert.subject_dn)) != 0 ||
          json_object_set_new(credential, "secrets",
                              json_pack("[{so, so}]", "not-before",
                                        member_time_new(cert.not_before_ms), "not-after",
@@ -138,7 +137,7 @@ static enum ks_status normalize_auth_id(const struct member_path *at, json_t *cr
     buf_init(&dn, STORE_NAME_MAX);
     if (dn_normalize(given, &dn, NULL) == KS_OK &&
         (dn.overflow ||
-         json_object_set_new(credential, "auth-id", json_stringn(dn.ptr, dn.len)) != 0)) {
+         json_object_set_new(credential, "auth-id", json_text_try(buf_span(&dn))) != 0)) {
         st = refuse_member(at, "auth-id", "cannot be kept: too long, or not UTF-8", why);
     }
     buf_done(&dn);

@@ -230,9 +230,14 @@ struct span json_text_of(const json_t *string)
     return text == NULL ? SPAN("") : span_of(text, json_string_length(string));
 }
 
+json_t *json_text_try(struct span text)
+{
+    return json_stringn(text.len > 0 ? text.ptr : "", text.len);
+}
+
 json_t *json_text_new(struct span text)
 {
-    json_t *string = json_stringn(text.len > 0 ? text.ptr : "", text.len);
+    json_t *string = json_text_try(text);
 
     assert(string != NULL);
     return string;

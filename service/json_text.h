@@ -44,3 +44,5 @@ json_t *json_text_must(json_t *made);
 struct span json_text_of(const json_t *string);
 /* A new JSON string. The text is valid UTF-8: it came from JSON or was made by us. */
 json_t *json_text_new(struct span text);
+/* The same for a text from elsewhere: NULL if it is no UTF-8. */
+json_t *json_text_try(struct span text);
