@@ -64,11 +64,11 @@ static enum ks_status normalize_dn(const struct member_path *at, json_t *ca, str
     if (given == NULL) {
         return KS_OK;
     }
-    buf_init(&dn, STORE_NAME_MAX);
+    buf_init(&dn, 0);
     st = dn_normalize(json_text_of(given), &dn, &cause);
     if (st != KS_OK) {
         st = member_refuse_with(at, "subject-dn", &cause, why);
-    } else if (dn.overflow ||
+    } else if (dn.len > STORE_NAME_MAX ||
                json_object_set_new(ca, "subject-dn", json_text_try(buf_span(&dn))) != 0) {
         st = refuse_member(at, "subject-dn", "cannot be kept: too long, or not UTF-8", why);
     }

@@ -134,9 +134,9 @@ static enum ks_status normalize_auth_id(const struct member_path *at, json_t *cr
     struct buf dn;
     enum ks_status st = KS_OK;
 
-    buf_init(&dn, STORE_NAME_MAX);
+    buf_init(&dn, 0);
     if (dn_normalize(given, &dn, NULL) == KS_OK &&
-        (dn.overflow ||
+        (dn.len > STORE_NAME_MAX ||
          json_object_set_new(credential, "auth-id", json_text_try(buf_span(&dn))) != 0)) {
         st = refuse_member(at, "auth-id", "cannot be kept: too long, or not UTF-8", why);
     }
