@@ -14,6 +14,9 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "store/kv.h"
+#include "store/lmdb/lmdb_file.h"
+
+enum { MIN_FREE_LEAST = 1 << 20 };
 
 struct env {
     MDB_env *mdb;
@@ -32,6 +35,7 @@ struct lmdb_kv {
     struct lock lock;  /* guards the opening of: */
     struct env rescue; /* mdb NULL: not needed so far */
     uint64_t map_size;
+    uint64_t min_free;
     int lock_fd; /* -1: read-only */
     bool read_only;
     char dir[4096];
@@ -54,12 +58,12 @@ static const char *const table_names[KV_TABLES] = {
 
 /* ---- errors ---- */
 
-/* LMDB answers a short write with EIO: with next to no space left it means a full disk. */
+/* LMDB answers a short write with EIO: with little space left it means a full disk. */
 static bool disk_is_full(const struct lmdb_kv *kv)
 {
     struct statvfs fs;
 
-    return statvfs(kv->dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < (1U << 20);
+    return statvfs(kv->dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < kv->min_free;
 }
 
 static enum ks_status lmdb_fail(const struct lmdb_kv *kv, int rc, const char *what,
@@ -71,19 +75,23 @@ static enum ks_status lmdb_fail(const struct lmdb_kv *kv, int rc, const char *wh
         return ks_fail(why, KS_FULL, "store-full", "%s: %s; raise store.map-size", what,
                        mdb_strerror(rc));
     case ENOSPC:
-        return ks_fail(why, KS_DISK_FULL, "disk-full", "%s: %s", what, strerror(rc));
+    case EDQUOT:
+        return ks_fail(why, KS_DISK_FULL, "disk-full", "%s: %s", what, mdb_strerror(rc));
     case EIO:
         if (disk_is_full(kv)) {
             return ks_fail(why, KS_DISK_FULL, "disk-full", "%s: no space left", what);
         }
-        return ks_fail(why, KS_IO, "read-only", "%s: %s", what, strerror(rc));
+        return ks_fail(why, KS_IO, "read-only", "%s: %s", what, mdb_strerror(rc));
+    case MDB_PANIC: /* a meta page could not be written before */
+        return ks_fail(why, KS_IO, "read-only", "%s: %s", what, mdb_strerror(rc));
+    case MDB_READERS_FULL:
+        return ks_fail(why, KS_BUSY, "busy", "%s: %s", what, mdb_strerror(rc));
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
     case MDB_INVALID:
     case MDB_VERSION_MISMATCH:
     case MDB_BAD_VALSIZE:
     case MDB_INCOMPATIBLE:
-    case MDB_PANIC:
         return ks_fail(why, KS_CORRUPT, NULL, "%s: %s/data.mdb: %s", what, kv->dir,
                        mdb_strerror(rc));
     default:
@@ -383,129 +391,37 @@ static enum ks_status take_folder(struct lmdb_kv *lmdb, struct ks_failure *why)
     return KS_OK;
 }
 
-/*
- * LMDB trusts its file: a foreign or cut one makes it crash. So its two meta pages are looked at
- * first: page header (16 bytes), then magic and version, and how many pages the newer one counts.
- * Offsets as in LMDB 0.9 on 64 bit: the meta data begins behind the page header.
- */
-enum {
-    META_AT = 16,        /* of the meta data in its page */
-    META_MAGIC = 0,      /* u32 */
-    META_VERSION = 4,    /* u32 */
-    META_PAGE_SIZE = 24, /* u32: the first field of the free-list database record */
-    META_LAST_PAGE = 120,
-    META_TXNID = 128,
-    META_SIZE = 136,
-    LMDB_VERSION = 1,
-};
-static const uint32_t lmdb_magic = 0xBEEFC0DE;
-
-static uint32_t u32_at(const unsigned char *p)
-{
-    uint32_t value;
-
-    memcpy(&value, p, sizeof(value));
-    return value;
-}
-
-static uint64_t u64_at(const unsigned char *p)
-{
-    uint64_t value;
-
-    memcpy(&value, p, sizeof(value));
-    return value;
-}
-
-/*
- * What is wrong with the file; NULL if nothing is (an empty or missing one will be made). *missing:
- * bytes that the newer meta page counts behind the end of the file. A few are normal: LMDB does not
- * write pages that were taken and given back in one transaction. Many mean that the file has been
- * cut.
- */
-static const char *check_data(int fd, off_t *missing)
-{
-    unsigned char meta[2][META_SIZE];
-    struct stat st;
-    uint32_t page = 0;
-    int newer;
-
-    if (fstat(fd, &st) != 0 || st.st_size == 0) {
-        return NULL;
-    }
-    if (pread(fd, meta[0], META_SIZE, META_AT) != META_SIZE ||
-        u32_at(meta[0] + META_MAGIC) != lmdb_magic) {
-        return "it is no LMDB file";
-    }
-    page = u32_at(meta[0] + META_PAGE_SIZE);
-    if (u32_at(meta[0] + META_VERSION) != LMDB_VERSION || page < 512 || page > 65536 ||
-        (page & (page - 1)) != 0) {
-        return "its LMDB format is not ours";
-    }
-    if (pread(fd, meta[1], META_SIZE, (off_t)page + META_AT) != META_SIZE ||
-        u32_at(meta[1] + META_MAGIC) != lmdb_magic) {
-        return "its second meta page is damaged";
-    }
-    newer = u64_at(meta[1] + META_TXNID) > u64_at(meta[0] + META_TXNID);
-    *missing = (off_t)((u64_at(meta[newer] + META_LAST_PAGE) + 1) * page) - st.st_size;
-    return NULL;
-}
-
-/* *suspect: pages are missing at the end; the file has been filled up with zeros, so that reading
- * them is an error and not a signal, and is to be read through once. */
-static enum ks_status check_file(const struct lmdb_kv *lmdb, bool *suspect, struct ks_failure *why)
+/* Whether some process has taken the folder. */
+static bool is_served(const struct lmdb_kv *lmdb)
 {
     char path[sizeof(lmdb->dir) + 16];
-    const char *wrong;
-    off_t missing = 0;
+    bool served;
     int fd;
 
-    (void)snprintf(path, sizeof(path), "%s/data.mdb", lmdb->dir);
-    fd = open(path, (lmdb->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+    (void)snprintf(path, sizeof(path), "%s/koseki.lock", lmdb->dir);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        if (errno == ENOENT && !lmdb->read_only) {
-            return KS_OK;
-        }
-        return ks_fail(why, KS_IO, NULL, "cannot open %s: %s", path, strerror(errno));
+        return false;
     }
-    wrong = check_data(fd, &missing);
-    if (wrong == NULL && missing > 0 && !lmdb->read_only) {
-        struct stat st;
-
-        *suspect = true;
-        if (fstat(fd, &st) != 0 || ftruncate(fd, st.st_size + missing) != 0) {
-            wrong = "it cannot be extended to its full size";
-        }
-    }
+    served = flock(fd, LOCK_SH | LOCK_NB) != 0;
     close(fd);
-    return wrong == NULL
-               ? KS_OK
-               : ks_fail(why, KS_CORRUPT, "not-a-store", "cannot use %s: %s", path, wrong);
+    return served;
 }
 
-/* Reads every page of every tree once, the free list's included. */
-static enum ks_status read_through(struct lmdb_kv *lmdb, struct ks_failure *why)
+static enum ks_status check_file(const struct lmdb_kv *lmdb, struct ks_failure *why)
 {
-    enum { FREE_LIST = 0 };
-    MDB_txn *txn = NULL;
-    int rc = mdb_txn_begin(lmdb->env.mdb, NULL, MDB_RDONLY, &txn);
+    char path[sizeof(lmdb->dir) + 16];
+    enum ks_status st;
 
-    for (size_t i = 0; i <= KV_TABLES && rc == 0; i++) {
-        MDB_cursor *cursor = NULL;
-        MDB_val k;
-        MDB_val v;
-
-        rc = mdb_cursor_open(txn, i == KV_TABLES ? FREE_LIST : lmdb->env.table[i], &cursor);
-        while (rc == 0) {
-            rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
-        }
-        mdb_cursor_close(cursor);
-        rc = rc == MDB_NOTFOUND ? 0 : rc;
+    if (lmdb->read_only && is_served(lmdb)) {
+        return KS_OK; /* who serves it has looked, and may be writing it now */
     }
-    mdb_txn_abort(txn);
-    return rc == 0 ? KS_OK
-                   : ks_fail(why, KS_CORRUPT, "not-a-store",
-                             "%s/data.mdb is damaged: %s; restore it from a backup", lmdb->dir,
-                             mdb_strerror(rc));
+    (void)snprintf(path, sizeof(path), "%s/data.mdb", lmdb->dir);
+    st = lmdb_file_check(path, why);
+    if (st == KS_NOT_FOUND) {
+        return lmdb->read_only ? KS_IO : KS_OK;
+    }
+    return st;
 }
 
 /* LMDB found its file to contradict itself: nothing it says can be trusted any more. */
@@ -520,11 +436,17 @@ static void on_assert(MDB_env *env, const char *text)
     _exit(1);
 }
 
+/* Makes the tables in an empty environment; another must have them. */
 static enum ks_status open_tables(struct lmdb_kv *lmdb, struct ks_failure *why)
 {
-    int rc = open_handles(&lmdb->env, lmdb->read_only ? MDB_RDONLY : 0,
-                          lmdb->read_only ? 0 : MDB_CREATE);
+    MDB_stat main_tree = {0};
+    int rc = mdb_env_stat(lmdb->env.mdb, &main_tree);
 
+    if (rc == 0 && main_tree.ms_entries == 0 && !lmdb->read_only) {
+        rc = open_handles(&lmdb->env, 0, MDB_CREATE);
+    } else if (rc == 0) {
+        rc = open_handles(&lmdb->env, MDB_RDONLY, 0);
+    }
     if (rc == MDB_NOTFOUND) {
         return ks_fail(why, KS_CORRUPT, "not-a-store", "%s/data.mdb holds no Koseki store",
                        lmdb->dir);
@@ -582,7 +504,6 @@ enum ks_status lmdb_kv_open(struct kv **out, const struct lmdb_kv_options *optio
     };
     struct lmdb_kv *lmdb = calloc(1, sizeof(*lmdb));
     enum ks_status st = KS_OK;
-    bool suspect = false;
 
     if (lmdb == NULL) {
         abort();
@@ -590,6 +511,7 @@ enum ks_status lmdb_kv_open(struct kv **out, const struct lmdb_kv_options *optio
     lmdb->kv.engine = &engine;
     lmdb->lock_fd = -1;
     lmdb->map_size = options->map_size;
+    lmdb->min_free = options->min_free > MIN_FREE_LEAST ? options->min_free : MIN_FREE_LEAST;
     lock_init(&lmdb->lock);
     lmdb->read_only = options->read_only;
     if ((size_t)snprintf(lmdb->dir, sizeof(lmdb->dir), "%s", options->dir) >= sizeof(lmdb->dir)) {
@@ -599,7 +521,7 @@ enum ks_status lmdb_kv_open(struct kv **out, const struct lmdb_kv_options *optio
         st = take_folder(lmdb, why);
     }
     if (st == KS_OK) {
-        st = check_file(lmdb, &suspect, why);
+        st = check_file(lmdb, why);
     }
     if (st == KS_OK) {
         st = open_env(lmdb, options, why);
@@ -607,9 +529,6 @@ enum ks_status lmdb_kv_open(struct kv **out, const struct lmdb_kv_options *optio
     if (st == KS_OK) {
         lmdb_kv_check_readers(&lmdb->kv);
         st = open_tables(lmdb, why);
-    }
-    if (st == KS_OK && suspect) {
-        st = read_through(lmdb, why);
     }
     if (st != KS_OK) {
         close_kv(&lmdb->kv);

@@ -5,7 +5,8 @@
  * MDB_WRITEMAP, MDB_NOSYNC or MDB_NOMETASYNC; its map is sized at start and never grown while
  * serving. Stale readers are cleared at open and when the reader table is full.
  *
- * Errors: KS_IO if the folder or file cannot be read; KS_BUSY "data-dir-in-use" if another process
+ * Errors: KS_IO if the folder or file cannot be read; KS_BUSY "busy" if all readers' slots are
+ *         taken, also after stale ones were cleared; KS_BUSY "data-dir-in-use" if another process
  *         serves it (an flock on `koseki.lock` in the folder, unless opened read-only);
  *         KS_CORRUPT "not-a-store" for a foreign or damaged file. The text names the path.
  */
@@ -21,6 +22,7 @@ struct kv;
 struct lmdb_kv_options {
     const char *dir; /* made with mode 0700 if it is not there (not when read_only) */
     uint64_t map_size;
+    uint64_t min_free; /* of the file system: with less than this EIO means a full disk */
     unsigned max_readers;
     bool read_only; /* for stat and export beside a serving process */
 };
