@@ -188,6 +188,12 @@ static bool is_separator(char c)
     return c == ',' || c == ';' || c == '+';
 }
 
+/* A value on its way. */
+struct value {
+    struct buf text;
+    bool has_hex_pair; /* Java then never takes it for a PrintableString */
+};
+
 /* #hex: the DER of the value as it is. */
 static bool parse_hex_value(struct parser *p, struct buf *der)
 {
@@ -195,7 +201,7 @@ static bool parse_hex_value(struct parser *p, struct buf *der)
     unsigned char byte = 0;
 
     p->at++;
-    while (p->at < p->end && !is_separator(*p->at) && !is_blank(*p->at)) {
+    while (p->at < p->end && !is_separator(*p->at)) {
         int digit = hex_digit(*p->at++);
 
         if (digit < 0) {
@@ -232,17 +238,19 @@ static bool parse_escape(struct parser *p, struct buf *text, bool *hex)
     return true;
 }
 
-static bool parse_quoted(struct parser *p, struct buf *text)
+static bool parse_quoted(struct parser *p, struct value *value)
 {
-    bool hex;
+    struct buf *text = &value->text;
+    bool hex = false;
 
     p->at++;
     while (p->at < p->end && *p->at != '"') {
         if (*p->at == '\\') {
             p->at++;
-            if (!parse_escape(p, text, &hex)) {
-                return false;
+            if ((p->at < p->end && *p->at == ' ') || !parse_escape(p, text, &hex)) {
+                return wrong(p, "a backslash before a blank in quotes");
             }
+            value->has_hex_pair = value->has_hex_pair || hex;
         } else {
             buf_add_char(text, *p->at++);
         }
@@ -251,41 +259,59 @@ static bool parse_quoted(struct parser *p, struct buf *text)
         return wrong(p, "a quote is not closed");
     }
     p->at++;
-    while (text->len > 0 && is_blank(text->ptr[text->len - 1])) {
+    /* Java's String.trim: blanks and control characters. */
+    while (text->len > 0 && (unsigned char)text->ptr[text->len - 1] <= ' ') {
         text->len--;
     }
-    while (text->len > 0 && is_blank(text->ptr[0])) {
+    while (text->len > 0 && (unsigned char)text->ptr[0] <= ' ') {
         memmove(text->ptr, text->ptr + 1, --text->len);
     }
     return true;
 }
 
-static bool parse_plain(struct parser *p, struct buf *text)
+/* Takes out the blanks that stand right before a run of hex pairs which ends the value: Java does.
+ */
+static void drop_blanks_before_run(struct buf *text, size_t blanks_at, size_t run_at)
 {
-    size_t kept = 0; /* up to the last character that is not an unescaped blank */
-    bool hex;
+    memmove(text->ptr + blanks_at, text->ptr + run_at, text->len - run_at);
+    text->len -= run_at - blanks_at;
+}
+
+static bool parse_plain(struct parser *p, struct value *value)
+{
+    struct buf *text = &value->text;
+    size_t kept = 0;      /* up to the last character that is not an unescaped blank */
+    size_t blanks_at = 0; /* of the blanks before the run of hex pairs at the end */
+    size_t run_at = 0;
+    bool in_run = false;
 
     while (p->at < p->end && !is_separator(*p->at)) {
-        char c = *p->at;
+        size_t before = text->len;
+        bool hex = false;
+        char c = *p->at++;
 
-        if (c == '\\') {
-            p->at++;
-            if (!parse_escape(p, text, &hex)) {
-                return false;
-            }
-            kept = text->len;
-            continue;
-        }
         if (c == '<' || c == '>' || c == '"') {
             return wrong(p, "an unescaped <, > or quote in a value");
         }
-        buf_add_char(text, c);
-        p->at++;
-        if (!is_blank(c)) {
+        if (c != '\\') {
+            buf_add_char(text, c);
+        } else if (!parse_escape(p, text, &hex)) {
+            return false;
+        }
+        if (hex && !in_run) {
+            blanks_at = kept;
+            run_at = before;
+        }
+        in_run = hex;
+        value->has_hex_pair = value->has_hex_pair || hex;
+        if (c != ' ') {
             kept = text->len;
         }
     }
     text->len = kept;
+    if (in_run) {
+        drop_blanks_before_run(text, blanks_at, run_at);
+    }
     return true;
 }
 
@@ -319,33 +345,40 @@ static void to_ascii(struct buf *text)
     text->len = n;
 }
 
-static unsigned char string_tag(struct span oid, struct buf *text)
+static unsigned char string_tag(struct span oid, struct value *value)
 {
+    struct buf *text = &value->text;
+
+    if (text->len == 0) {
+        return DN_TAG_PRINTABLE;
+    }
     if (span_eq(oid, span_of(email_oid, sizeof(email_oid) - 1)) ||
         span_eq(oid, span_of(dc_oid, sizeof(dc_oid) - 1))) {
         to_ascii(text);
         return DN_TAG_IA5;
     }
-    return is_printable(buf_span(text)) ? DN_TAG_PRINTABLE : DN_TAG_UTF8;
+    return !value->has_hex_pair && is_printable(buf_span(text)) ? DN_TAG_PRINTABLE : DN_TAG_UTF8;
 }
 
 static bool parse_value(struct parser *p, struct span oid, struct buf *der)
 {
-    struct buf text;
+    struct value value = {0};
     bool ok;
 
-    skip_blanks(p);
+    while (p->at < p->end && (*p->at == ' ' || *p->at == '\n')) {
+        p->at++;
+    }
     if (p->at < p->end && *p->at == '#') {
         return parse_hex_value(p, der);
     }
-    buf_init(&text, DN_TEXT_MAX);
-    ok = p->at < p->end && *p->at == '"' ? parse_quoted(p, &text) : parse_plain(p, &text);
+    buf_init(&value.text, DN_TEXT_MAX);
+    ok = p->at < p->end && *p->at == '"' ? parse_quoted(p, &value) : parse_plain(p, &value);
     if (ok) {
-        unsigned char tag = string_tag(oid, &text);
+        unsigned char tag = string_tag(oid, &value);
 
-        add_tlv(der, tag, buf_span(&text));
+        add_tlv(der, tag, buf_span(&value.text));
     }
-    buf_done(&text);
+    buf_done(&value.text);
     return ok;
 }
 
@@ -435,8 +468,7 @@ enum ks_status dn_normalize(struct span text, struct buf *out, struct ks_failure
     }
     buf_init(&name, 8 * (size_t)DN_TEXT_MAX);
     buf_init(&der, 8 * (size_t)DN_TEXT_MAX);
-    skip_blanks(&p);
-    if (p.at < p.end && !parse_rdns(&p, &name)) {
+    if (text.len > 0 && !parse_rdns(&p, &name)) { /* no text at all is the empty name */
         st = ks_fail(why, KS_INVALID, NULL, "not a distinguished name, at byte %zu: %s",
                      (size_t)(p.at - p.start), p.what != NULL ? p.what : "too long");
     }
