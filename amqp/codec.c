@@ -351,33 +351,6 @@ bool codec_skip(struct codec_reader *r, struct span *value)
     return true;
 }
 
-/* RFC 3629: no overlong form, no surrogate, nothing beyond U+10FFFF. */
-bool codec_is_utf8(struct span text)
-{
-    const unsigned char *p = (const unsigned char *)text.ptr;
-    size_t i = 0;
-
-    while (i < text.len) {
-        unsigned char c = p[i];
-        size_t len = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
-
-        if (len == 0 || text.len - i < len) {
-            return false;
-        }
-        for (size_t k = 1; k < len; k++) {
-            if ((p[i + k] & 0xC0) != 0x80) {
-                return false;
-            }
-        }
-        if ((c == 0xE0 && p[i + 1] < 0xA0) || (c == 0xED && p[i + 1] > 0x9F) ||
-            (c == 0xF0 && p[i + 1] < 0x90) || (c == 0xF4 && p[i + 1] > 0x8F)) {
-            return false;
-        }
-        i += len;
-    }
-    return true;
-}
-
 /* ---- writing ---- */
 
 static void write_byte(struct buf *out, unsigned char byte)

@@ -91,8 +91,6 @@ bool codec_read_array(struct codec_reader *r, struct codec_reader *inside, uint3
 /* A described value with a numeric descriptor: behind it comes the value. */
 bool codec_read_descriptor(struct codec_reader *r, uint64_t *descriptor);
 
-bool codec_is_utf8(struct span text);
-
 /* ---- writing ---- */
 
 void codec_write_null(struct buf *out);

@@ -1,5 +1,7 @@
 #include "amqp/guard_schema.h"
 
+#include "base/utf8.h"
+
 /*
  * One letter for each field:
  *   s string, y symbol, Y symbol or array, I uint, H ushort, L ulong, B ubyte, o bool, b binary,
@@ -73,7 +75,7 @@ static bool check_field(struct codec_reader *r, char kind)
     }
     if (kind == 's') {
         /* The engine hands strings on as C strings: no NUL, and UTF-8, or names would differ. */
-        return codec_read_string(r, &text) && codec_is_utf8(text) && !span_has_nul(text);
+        return codec_read_string(r, &text) && utf8_valid(text) && !span_has_nul(text);
     }
     for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
         if (plain[i].kind == kind) {

@@ -1,6 +1,7 @@
 #include "amqp/request.h"
 
 #include "amqp/codec.h"
+#include "base/utf8.h"
 
 enum section {
     SECTION_HEADER = 0x70,
@@ -35,7 +36,7 @@ static bool read_id(struct codec_reader *r, struct span *out)
 
 static bool read_text(struct codec_reader *r, struct span *out)
 {
-    return codec_take_null(r) || (codec_read_string(r, out) && codec_is_utf8(*out));
+    return codec_take_null(r) || (codec_read_string(r, out) && utf8_valid(*out));
 }
 
 /* Section 3.2.4: message-id, user-id, to, subject, reply-to, correlation-id, … */
@@ -103,7 +104,7 @@ static bool read_application_property(struct codec_reader *in, struct request *o
         *wanted[i].has = type == CODEC_STRING;
         *wanted[i].value = span_of(NULL, 0);
         if (type == CODEC_STRING) {
-            return codec_read_string(in, wanted[i].value) && codec_is_utf8(*wanted[i].value);
+            return codec_read_string(in, wanted[i].value) && utf8_valid(*wanted[i].value);
         }
     }
     return codec_skip(in, &value);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "amqp/codec.h"
+#include "base/utf8.h"
 
 enum {
     HEADER_SIZE = 8,
@@ -97,7 +98,7 @@ static bool split_plain(struct span response, struct sasl_login *login)
     login->user = span_of(first + 1, (size_t)(second - first - 1));
     login->password = span_of(second + 1, (size_t)(end - second - 1));
     return login->user.len > 0 && login->password.len > 0 && !span_has_nul(login->password) &&
-           codec_is_utf8(response);
+           utf8_valid(response);
 }
 
 /* Section 5.3.3.2: mechanism, initial-response, hostname. False: not a readable init. */
@@ -131,7 +132,7 @@ static bool choose(const struct sasl *sasl, struct span mechanism, struct span r
     if (span_eq(mechanism, SPAN("EXTERNAL")) && sasl->external) {
         login->mechanism = SASL_EXTERNAL;
         login->authorize_as = response;
-        return codec_is_utf8(response);
+        return utf8_valid(response);
     }
     return false;
 }

@@ -3,6 +3,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/hex.h"
+#include "base/utf8.h"
+
 /*
  * A recursive-descent reader whose recursion is bounded by JSON_SCAN_DEPTH. Every function leaves
  * `at` behind what it read, or sets `what` to the first thing that is wrong.
@@ -32,17 +35,6 @@ static void skip_blanks(struct scanner *s)
 }
 
 /* ---- strings ---- */
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
 
 /* Four hex digits at p; -1 if they are not. */
 static int read_hex4(const char *p, const char *end)
@@ -105,31 +97,6 @@ static bool scan_escape(struct scanner *s)
     return true;
 }
 
-/* The length of the UTF-8 sequence at p, 0 if it is none (RFC 3629: no overlong form, no surrogate,
- * nothing beyond U+10FFFF). */
-static size_t utf8_len(const unsigned char *p, size_t left)
-{
-    unsigned char c = p[0];
-    size_t len = c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
-    unsigned char low = 0x80;
-    unsigned char high = 0xBF;
-
-    if (len == 0 || left < len) {
-        return 0;
-    }
-    low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : low;
-    high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : high;
-    if (p[1] < low || p[1] > high) {
-        return 0;
-    }
-    for (size_t i = 2; i < len; i++) {
-        if (p[i] < 0x80 || p[i] > 0xBF) {
-            return 0;
-        }
-    }
-    return len;
-}
-
 /* At the opening quote; *raw is what stands between the quotes. */
 static bool scan_string(struct scanner *s, struct span *raw)
 {
@@ -154,7 +121,7 @@ static bool scan_string(struct scanner *s, struct span *raw)
         } else if (c < 0x80) {
             s->at++;
         } else {
-            size_t len = utf8_len((const unsigned char *)s->at, (size_t)(s->end - s->at));
+            size_t len = utf8_length((const unsigned char *)s->at, (size_t)(s->end - s->at));
 
             if (len == 0) {
                 return wrong(s, "a string is not UTF-8");

@@ -1,6 +1,7 @@
 #include "base/status.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum ks_status ks_fail(struct ks_failure *why, enum ks_status status, const char *reason,
                        const char *format, ...)
@@ -15,6 +16,13 @@ enum ks_status ks_fail(struct ks_failure *why, enum ks_status status, const char
     (void)vsnprintf(why->text, sizeof(why->text), format, args);
     va_end(args);
     return status;
+}
+
+const char *ks_errno_text(int error)
+{
+    const char *text = strerrordesc_np(error);
+
+    return text != NULL ? text : "unknown error";
 }
 
 const char *ks_status_name(enum ks_status status)

@@ -45,5 +45,8 @@ struct ks_failure {
 enum ks_status ks_fail(struct ks_failure *why, enum ks_status status, const char *reason,
                        const char *format, ...) KS_PRINTF(4, 5);
 
+/* What an errno means, from any thread (strerror is not for several). */
+const char *ks_errno_text(int error);
+
 /* The status in lower-case words, for logs and test output. */
 const char *ks_status_name(enum ks_status status);

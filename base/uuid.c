@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/hex.h"
+
 void random_bytes(void *out, size_t len)
 {
     unsigned char *at = out;
@@ -50,20 +52,6 @@ void uuid_format(const struct uuid *uuid, char out[UUID_TEXT_LEN + 1])
         byte++;
     }
     out[UUID_TEXT_LEN] = '\0';
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    if (c >= 'A' && c <= 'F') {
-        return c - 'A' + 10;
-    }
-    return -1;
 }
 
 bool uuid_parse(struct span text, struct uuid *out)

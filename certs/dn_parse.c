@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/hex.h"
 #include "certs/dn.h"
 #include "certs/dn_types.h"
 
@@ -66,15 +67,6 @@ static void skip_blanks(struct parser *p)
     while (p->at < p->end && is_blank(*p->at)) {
         p->at++;
     }
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (char)tolower((unsigned char)c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* ---- DER output ---- */
@@ -226,7 +218,9 @@ static bool parse_escape(struct parser *p, struct buf *text, bool *hex)
         return wrong(p, "a trailing backslash");
     }
     if (p->end - p->at >= 2 && hex_digit(p->at[0]) >= 0 && hex_digit(p->at[1]) >= 0) {
-        buf_add_char(text, (char)(hex_digit(p->at[0]) << 4 | hex_digit(p->at[1])));
+        unsigned high = (unsigned)hex_digit(p->at[0]);
+
+        buf_add_char(text, (char)(high << 4 | (unsigned)hex_digit(p->at[1])));
         p->at += 2;
         *hex = true;
         return true;
@@ -340,7 +334,7 @@ static void to_ascii(struct buf *text)
         if ((c & 0xC0) == 0x80) {
             continue;
         }
-        text->ptr[n++] = c < 0x80 ? (char)c : '?';
+        text->ptr[n++] = (char)(c < 0x80 ? c : '?');
     }
     text->len = n;
 }

@@ -1,6 +1,7 @@
 /* The text of a DER-encoded Name, as Java's X500Principal.getName(RFC2253) prints it. */
 #include <string.h>
 
+#include "base/utf8.h"
 #include "certs/der.h"
 #include "certs/dn.h"
 #include "certs/dn_types.h"
@@ -85,32 +86,11 @@ static bool add_oid(struct buf *out, struct span oid)
     return true;
 }
 
-/* Bytes of a valid UTF-8 sequence at p; 0 if there is none. */
-static size_t utf8_len(const unsigned char *p, size_t left)
-{
-    unsigned char c = p[0];
-    size_t len = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
-
-    if (len == 0 || left < len) {
-        return 0;
-    }
-    for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xC0) != 0x80) {
-            return 0;
-        }
-    }
-    if ((c == 0xE0 && p[1] < 0xA0) || (c == 0xED && p[1] > 0x9F) || (c == 0xF0 && p[1] < 0x90) ||
-        (c == 0xF4 && p[1] > 0x8F)) {
-        return 0;
-    }
-    return len;
-}
-
 /* One character of a value; returns how many bytes it took. */
 static size_t add_character(struct buf *out, struct span value, size_t at)
 {
     const unsigned char *p = (const unsigned char *)value.ptr + at;
-    size_t len = utf8_len(p, value.len - at);
+    size_t len = utf8_length(p, value.len - at);
 
     if (len == 0) {
         buf_add_cstr(out, "\xEF\xBF\xBD"); /* U+FFFD for each byte that is no UTF-8 */

@@ -59,6 +59,6 @@ int command_check_config(const struct command_options *options)
     if (!ok) {
         return EXIT_FAILED;
     }
-    printf("the configuration is fine\n");
+    (void)printf("the configuration is fine\n");
     return EXIT_OK;
 }

@@ -22,8 +22,8 @@ static const struct option long_options[] = {{"config", required_argument, NULL,
 
 static int usage(const struct command *command, const char *text)
 {
-    fprintf(stderr, "koseki %s: %s\nusage: koseki %s %s\n", command->name, text, command->name,
-            command->usage);
+    (void)fprintf(stderr, "koseki %s: %s\nusage: koseki %s %s\n", command->name, text,
+                  command->name, command->usage);
     return EXIT_USAGE;
 }
 
@@ -70,7 +70,7 @@ static const char **value_of(struct command_options *options, int code)
 static int take_option(const struct command *command, int code, struct command_options *out)
 {
     if (code == 'h') {
-        printf("usage: koseki %s %s\n\n%s\n", command->name, command->usage, command->help);
+        (void)printf("usage: koseki %s %s\n\n%s\n", command->name, command->usage, command->help);
         return -1;
     }
     if (code == '?' || code == ':' || strchr(command->allowed, code) == NULL) {
@@ -103,8 +103,8 @@ int command_parse(const struct command *command, int argc, char **argv, struct c
     optind = 1;
     opterr = 0;
     /* getopt_long is not reentrant; this is the main thread before there is any other. */
-    while ((code = getopt_long(argc, argv, ":", long_options, NULL)) !=
-           -1) { // NOLINT(concurrency-mt-unsafe)
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): as said
+    while ((code = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
         int exit_code = take_option(command, code, out);
 
         if (exit_code != EXIT_OK) {
@@ -120,13 +120,13 @@ int command_parse(const struct command *command, int argc, char **argv, struct c
 static void print_problem(void *arg, const char *place, const char *text)
 {
     (void)arg;
-    fprintf(stderr, "%s: %s\n", place, text);
+    (void)fprintf(stderr, "%s: %s\n", place, text);
 }
 
 static void print_warning(void *arg, const char *place, const char *text)
 {
     (void)arg;
-    fprintf(stderr, "%s: warning: %s\n", place, text);
+    (void)fprintf(stderr, "%s: warning: %s\n", place, text);
 }
 
 const struct settings_report command_report = {.problem = print_problem, .warning = print_warning};

@@ -21,14 +21,14 @@ static bool read_line(char *line, size_t size, size_t *len)
 
         quiet.c_lflag &= ~(tcflag_t)ECHO;
         (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-        fprintf(stderr, "Password: ");
+        (void)fprintf(stderr, "Password: ");
     }
     while ((c = getchar()) != EOF && c != '\n' && n < size) {
         line[n++] = (char)c;
     }
     if (terminal) {
         (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
-        fprintf(stderr, "\n");
+        (void)fprintf(stderr, "\n");
     }
     *len = n;
     return n > 0;
@@ -48,7 +48,7 @@ int command_hash_password(const struct command_options *options)
         return EXIT_FAILED;
     }
     if (!read_line(line, sizeof(line), &len)) {
-        fprintf(stderr, "koseki hash-password: give the password on standard input\n");
+        (void)fprintf(stderr, "koseki hash-password: give the password on standard input\n");
         settings_done(&settings);
         return EXIT_FAILED;
     }
@@ -60,9 +60,9 @@ int command_hash_password(const struct command_options *options)
     explicit_bzero(line, sizeof(line));
     settings_done(&settings);
     if (st != KS_OK) {
-        fprintf(stderr, "koseki hash-password: %s\n", why.text);
+        (void)fprintf(stderr, "koseki hash-password: %s\n", why.text);
         return EXIT_FAILED;
     }
-    printf("%s\n", hash);
+    (void)printf("%s\n", hash);
     return EXIT_OK;
 }

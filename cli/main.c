@@ -29,14 +29,15 @@ enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 
 static void print_help(FILE *to)
 {
-    fprintf(to, "Koseki %s, a device registry for Eclipse Hono\n\n", KS_VERSION);
+    (void)fprintf(to, "Koseki %s, a device registry for Eclipse Hono\n\n", KS_VERSION);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        fprintf(to, "koseki %s %s\n    %s\n", commands[i].name, commands[i].usage,
-                commands[i].help);
+        (void)fprintf(to, "koseki %s %s\n    %s\n", commands[i].name, commands[i].usage,
+                      commands[i].help);
     }
-    fprintf(to, "koseki --help | --version\n\n"
-                "Settings: from the YAML file, the environment (KOSEKI_AMQP_LISTEN), --set; the "
-                "later wins.\n\n");
+    (void)fprintf(to,
+                  "koseki --help | --version\n\n"
+                  "Settings: from the YAML file, the environment (KOSEKI_AMQP_LISTEN), --set; the "
+                  "later wins.\n\n");
     settings_print_help(to);
 }
 
@@ -54,7 +55,7 @@ int main(int argc, char **argv)
         return EXIT_OK;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf("koseki %s\n", KS_VERSION);
+        (void)printf("koseki %s\n", KS_VERSION);
         return EXIT_OK;
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
@@ -69,6 +70,6 @@ int main(int argc, char **argv)
         }
         return commands[i].run(&options);
     }
-    fprintf(stderr, "koseki: there is no sub-command '%s'; see koseki --help\n", argv[1]);
+    (void)fprintf(stderr, "koseki: there is no sub-command '%s'; see koseki --help\n", argv[1]);
     return EXIT_USAGE;
 }

@@ -46,11 +46,11 @@ static bool read_file(struct probe *probe, const char *path, struct span *out)
     size_t len;
 
     if (file == NULL) {
-        fprintf(stderr, "koseki probe: %s: %s\n", path, strerror(errno));
+        (void)fprintf(stderr, "koseki probe: %s: %s\n", path, ks_errno_text(errno));
         return false;
     }
     len = fread(bytes, 1, FILE_MAX, file);
-    fclose(file);
+    (void)fclose(file);
     *out = span_of(bytes, len);
     return true;
 }
@@ -80,7 +80,7 @@ static bool read_certificate(struct probe *probe)
         return false;
     }
     if (certificate_parse(bytes, &probe->arena, &probe->certificate, &why) != KS_OK) {
-        fprintf(stderr, "koseki probe: %s: %s\n", probe->options->cert, why.text);
+        (void)fprintf(stderr, "koseki probe: %s: %s\n", probe->options->cert, why.text);
         return false;
     }
     probe->type = SPAN("x509-cert");
@@ -275,7 +275,7 @@ static void print_json(const struct probe *probe)
         buf_printf(&out, ",\"ms\":%.3f}", (double)step->us / 1000.0);
     }
     buf_add_cstr(&out, "]}\n");
-    fwrite(out.ptr, 1, out.len, stdout);
+    (void)fwrite(out.ptr, 1, out.len, stdout);
     buf_done(&out);
 }
 
@@ -284,14 +284,15 @@ static void print_text(const struct probe *probe)
     for (size_t i = 0; i < probe->step_count; i++) {
         const struct step *step = &probe->steps[i];
 
-        printf("%-12s %3d  %8.1f ms%s%.*s\n", step->name, step->status, (double)step->us / 1000.0,
-               step->reason.len > 0 ? "  " : "", SPAN_ARG(step->reason));
+        (void)printf("%-12s %3d  %8.1f ms%s%.*s\n", step->name, step->status,
+                     (double)step->us / 1000.0, step->reason.len > 0 ? "  " : "",
+                     SPAN_ARG(step->reason));
     }
     if (strcmp(probe->result, "logged-in") == 0) {
-        printf("logged in: tenant %.*s, device %.*s%s\n", SPAN_ARG(probe->tenant),
-               SPAN_ARG(probe->device), probe->provisioned ? " (provisioned just now)" : "");
+        (void)printf("logged in: tenant %.*s, device %.*s%s\n", SPAN_ARG(probe->tenant),
+                     SPAN_ARG(probe->device), probe->provisioned ? " (provisioned just now)" : "");
     } else {
-        printf("%s: %s\n", probe->result, probe->trouble);
+        (void)printf("%s: %s\n", probe->result, probe->trouble);
     }
 }
 
@@ -317,12 +318,12 @@ int command_probe(const struct command_options *options)
     int code = EXIT_USAGE;
 
     if (wrong != NULL) {
-        fprintf(stderr, "koseki probe: %s; see koseki probe --help\n", wrong);
+        (void)fprintf(stderr, "koseki probe: %s; see koseki probe --help\n", wrong);
         return EXIT_USAGE;
     }
     arena_init(&probe.arena);
     if (options->tls && tls_client_open(&tls, options->ca, NULL, NULL, &why) != KS_OK) {
-        fprintf(stderr, "koseki probe: %s\n", why.text);
+        (void)fprintf(stderr, "koseki probe: %s\n", why.text);
     } else if (read_password(&probe, &password) &&
                (options->cert == NULL || read_certificate(&probe))) {
         log_in(&probe, password, tls);

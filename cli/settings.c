@@ -431,7 +431,9 @@ static void variable_of(const struct setting *setting, char out[VARIABLE_MAX])
     size_t n = (size_t)snprintf(out, VARIABLE_MAX, "KOSEKI_%s", setting->key);
 
     for (size_t i = 0; i < n; i++) {
-        out[i] = out[i] == '.' || out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
+        int c = toupper((unsigned char)out[i]);
+
+        out[i] = (char)(c == '.' || c == '-' ? '_' : c);
     }
 }
 
@@ -447,7 +449,7 @@ static bool read_environment(struct settings *settings, const char *base,
         const char *value;
 
         variable_of(&table[i], name);
-        value = getenv(name);
+        value = getenv(name); // NOLINT(concurrency-mt-unsafe): before threads start
         if (value != NULL && *value != '\0') {
             ok = settings_set(settings, table[i].key, value, &source, report) && ok;
         }
@@ -540,10 +542,10 @@ void settings_print_help(FILE *to)
             len += (size_t)snprintf(choices + len, sizeof(choices) - len, "%s%s", k > 0 ? "|" : "",
                                     table[i].choices[k]);
         }
-        fprintf(to, "  %-34s %-20s %s%s%s%s\n", table[i].key,
-                len > 0 ? choices : types[table[i].kind], table[i].help,
-                table[i].fallback != NULL ? " [" : "",
-                table[i].fallback != NULL ? table[i].fallback : "",
-                table[i].fallback != NULL ? "]" : "");
+        (void)fprintf(to, "  %-34s %-20s %s%s%s%s\n", table[i].key,
+                      len > 0 ? choices : types[table[i].kind], table[i].help,
+                      table[i].fallback != NULL ? " [" : "",
+                      table[i].fallback != NULL ? table[i].fallback : "",
+                      table[i].fallback != NULL ? "]" : "");
     }
 }

@@ -224,7 +224,7 @@ bool settings_read_file(struct settings *settings, const char *file,
     bool read;
 
     if (stream == NULL) {
-        report->problem(report->arg, file, strerror(errno));
+        report->problem(report->arg, file, ks_errno_text(errno));
         return false;
     }
     if (yaml_parser_initialize(&r.parser) != 1) {
@@ -234,7 +234,7 @@ bool settings_read_file(struct settings *settings, const char *file,
     yaml_parser_set_input_file(&r.parser, stream);
     read = read_document(&r);
     yaml_parser_delete(&r.parser);
-    fclose(stream);
+    (void)fclose(stream);
     for (size_t i = 0; i < r.seen_count; i++) {
         free(r.seen[i]);
     }

@@ -10,7 +10,7 @@ enum { STAT_READERS = 64 };
 static void print_found(const char *text, void *arg)
 {
     (void)arg;
-    printf("inconsistent: %s\n", text);
+    (void)printf("inconsistent: %s\n", text);
 }
 
 static enum ks_status print_stat(struct store_txn *txn, struct ks_failure *why)
@@ -23,11 +23,11 @@ static enum ks_status print_stat(struct store_txn *txn, struct ks_failure *why)
         return st;
     }
     uuid_format(&stat.instance, instance);
-    printf("tenants: %" PRIu64 "\ndevices: %" PRIu64 "\ncredentials: %" PRIu64 "\noutbox: %" PRIu64
-           "\npurging: %" PRIu64 "\nbytes-used: %" PRIu64 "\nbytes-map: %" PRIu64
-           "\ninstance: %s\n",
-           stat.tenants, stat.devices, stat.credentials, stat.outbox, stat.purging, stat.bytes_used,
-           stat.bytes_map, instance);
+    (void)printf("tenants: %" PRIu64 "\ndevices: %" PRIu64 "\ncredentials: %" PRIu64
+                 "\noutbox: %" PRIu64 "\npurging: %" PRIu64 "\nbytes-used: %" PRIu64
+                 "\nbytes-map: %" PRIu64 "\ninstance: %s\n",
+                 stat.tenants, stat.devices, stat.credentials, stat.outbox, stat.purging,
+                 stat.bytes_used, stat.bytes_map, instance);
     return KS_OK;
 }
 
@@ -45,7 +45,7 @@ static enum ks_status look(struct store *store, bool verify, struct ks_failure *
     if (st == KS_OK && verify) {
         st = store_verify(txn, print_found, NULL, why);
         if (st == KS_OK) {
-            printf("verified: every record, index and counter is consistent\n");
+            (void)printf("verified: every record, index and counter is consistent\n");
         }
     }
     store_reader_close(txn);
@@ -76,7 +76,7 @@ int command_stat(const struct command_options *options)
             st = look(store, options->verify, &why);
         }
         if (st != KS_OK) {
-            fprintf(stderr, "koseki stat: %s\n", why.text);
+            (void)fprintf(stderr, "koseki stat: %s\n", why.text);
         }
     }
     store_close(store);

@@ -110,7 +110,7 @@ enum ks_status net_listen(const char *host_port, int *fd, struct net_address_tex
                           struct ks_failure *why)
 {
     struct addrinfo *at = NULL;
-    struct sockaddr_storage sa;
+    struct sockaddr_storage sa = {0};
     socklen_t len = sizeof(sa);
     enum ks_status st = resolve(host_port, AI_PASSIVE, &at, why);
     int s;
@@ -120,7 +120,7 @@ enum ks_status net_listen(const char *host_port, int *fd, struct net_address_tex
     }
     s = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (s < 0 || !listen_on(s, at) || getsockname(s, (struct sockaddr *)&sa, &len) != 0) {
-        st = ks_fail(why, KS_IO, NULL, "cannot listen on %s: %s", host_port, strerror(errno));
+        st = ks_fail(why, KS_IO, NULL, "cannot listen on %s: %s", host_port, ks_errno_text(errno));
         if (s >= 0) {
             close(s);
         }
@@ -177,7 +177,7 @@ enum ks_status net_connect(const char *host_port, int timeout_ms, int *fd, struc
         s = connect_to(at, timeout_ms);
     }
     if (s < 0) {
-        st = ks_fail(why, KS_IO, NULL, "cannot connect to %s: %s", host_port, strerror(errno));
+        st = ks_fail(why, KS_IO, NULL, "cannot connect to %s: %s", host_port, ks_errno_text(errno));
     } else {
         *fd = s;
     }
@@ -187,7 +187,7 @@ enum ks_status net_connect(const char *host_port, int timeout_ms, int *fd, struc
 
 void net_peer_text(int fd, struct net_address_text *out)
 {
-    struct sockaddr_storage sa;
+    struct sockaddr_storage sa = {0};
     socklen_t len = sizeof(sa);
 
     if (getpeername(fd, (struct sockaddr *)&sa, &len) != 0) {
@@ -199,7 +199,7 @@ void net_peer_text(int fd, struct net_address_text *out)
 
 uint64_t net_peer_key(int fd)
 {
-    struct sockaddr_storage sa;
+    struct sockaddr_storage sa = {0};
     socklen_t len = sizeof(sa);
     const unsigned char *bytes;
     size_t n;

@@ -21,7 +21,7 @@ struct client_stream {
 static enum ks_status socket_fail(struct ks_failure *why, const char *what)
 {
     return ks_fail(why, KS_IO, NULL, "%s: %s", what,
-                   errno == EAGAIN ? "timed out" : strerror(errno));
+                   errno == EAGAIN ? "timed out" : ks_errno_text(errno));
 }
 
 static enum ks_status tls_fail(const struct client_stream *stream, int rc, const char *what,
@@ -60,7 +60,8 @@ static void host_of(const char *host_port, char *out, size_t size)
 enum ks_status client_stream_open(struct client_stream **out, const char *host_port,
                                   struct tls_context *tls, int timeout_ms, struct ks_failure *why)
 {
-    const struct timeval limit = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+    const struct timeval limit = {.tv_sec = timeout_ms / 1000,
+                                  .tv_usec = (suseconds_t)(timeout_ms % 1000) * 1000};
     struct client_stream *stream = calloc(1, sizeof(*stream));
     char host[256];
     enum ks_status st;

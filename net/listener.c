@@ -50,7 +50,7 @@ static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
             struct log_text text;
 
             log_warn("accept-failed", "reason=%s action=\"pause %d ms\"",
-                     log_text(&text, span_cstr(strerror(errno))), PAUSE_MS);
+                     log_text(&text, span_cstr(ks_errno_text(errno))), PAUSE_MS);
             (void)event_del(listener->event);
             reactor_timer_set(&listener->resume, PAUSE_MS);
         }

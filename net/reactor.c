@@ -89,7 +89,7 @@ enum ks_status reactor_open(struct reactor **out, const char *thread_name, struc
     }
     if (reactor->wakeup == NULL || event_add(reactor->wakeup, NULL) != 0) {
         enum ks_status st =
-            ks_fail(why, KS_IO, NULL, "cannot make an event loop: %s", strerror(errno));
+            ks_fail(why, KS_IO, NULL, "cannot make an event loop: %s", ks_errno_text(errno));
 
         reactor_close(reactor);
         return st;
@@ -116,7 +116,8 @@ enum ks_status reactor_start(struct reactor *reactor, struct ks_failure *why)
     assert(!reactor->running);
     rc = pthread_create(&reactor->thread, NULL, reactor_main, reactor);
     if (rc != 0) {
-        return ks_fail(why, KS_IO, NULL, "cannot start thread %s: %s", reactor->name, strerror(rc));
+        return ks_fail(why, KS_IO, NULL, "cannot start thread %s: %s", reactor->name,
+                       ks_errno_text(rc));
     }
     (void)pthread_setname_np(reactor->thread, reactor->name);
     reactor->running = true;

@@ -7,7 +7,6 @@
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,7 +32,7 @@ static enum ks_status tls_fail(struct ks_failure *why, const char *what, const c
 
     ERR_clear_error();
     if (error != 0) {
-        return ks_fail(why, KS_IO, NULL, "%s %s: %s", what, file, strerror(error));
+        return ks_fail(why, KS_IO, NULL, "%s %s: %s", what, file, ks_errno_text(error));
     }
     return ks_fail(why, KS_INVALID, NULL, "%s %s: %s", what, file,
                    reason != NULL ? reason : "unknown error");
@@ -193,6 +192,15 @@ static SSL *tls_new_ssl(struct tls_context *context)
     return ssl;
 }
 
+/* SSL_set_tlsext_host_name is a macro that drops the const: OpenSSL only reads the name. */
+static long set_server_name(SSL *ssl, const char *host)
+{
+    void *name;
+
+    memcpy(&name, &host, sizeof(name));
+    return SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name);
+}
+
 struct ssl_st *tls_session(struct tls_context *context, int fd, const char *host)
 {
     SSL *ssl = tls_new_ssl(context);
@@ -214,9 +222,7 @@ struct ssl_st *tls_session(struct tls_context *context, int fd, const char *host
         /* An address is verified as such; only names go into SNI (RFC 6066 section 3). */
         if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) != 1) {
             (void)SSL_set1_host(ssl, host);
-            /* the macro SSL_set_tlsext_host_name drops the const */
-            (void)SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                           (void *)(uintptr_t)host);
+            (void)set_server_name(ssl, host);
         }
         ERR_clear_error();
     }

@@ -17,7 +17,7 @@
 enum { KEY_NAME_RAW_MAX = 200, KEY_NAME_PREFIX = 64 };
 
 struct key {
-    unsigned char bytes[KV_KEY_MAX];
+    unsigned char bytes[KV_KEY_MAX + 1]; /* one more for key_step */
     size_t len;
 };
 
@@ -33,9 +33,10 @@ void key_add_text(struct key *key, struct span text);
 void key_add_nul(struct key *key);
 /* K(name). */
 void key_add_name(struct key *key, struct span name);
-/* The key that follows this one at once: for going on behind it. */
+/* Where to go on behind the entry `after`. */
 void key_step(struct key *key, struct span after);
 
+/* Of at least 4, 8 bytes. */
 uint32_t key_read_space(struct span bytes);
 uint64_t key_read_seq(struct span bytes);
 

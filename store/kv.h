@@ -6,10 +6,10 @@
  *
  * Threads, ownership: as store/store.h: values found live until the transaction is renewed, reset,
  *            ended or (write transaction) written to.
- * Limits:    keys of 1 to KV_KEY_MAX bytes; values of any length up to 1 MiB.
- * Errors:    KS_NOT_FOUND is an answer. KS_FULL: the map or the transaction is full. KS_DISK_FULL,
- *            KS_IO, KS_CORRUPT as they say. After commit the transaction is gone whatever it
- * returned.
+ * Limits:    keys of 1 to KV_KEY_MAX bytes; values of 0 to KV_VALUE_MAX bytes.
+ * Errors:    KS_NOT_FOUND is an answer. KS_FULL: the map or the transaction is full; KS_BUSY: there
+ *            are too many readers. KS_DISK_FULL, KS_IO, KS_CORRUPT as they say. After commit the
+ *            transaction is gone whatever it returned.
  */
 #pragma once
 
@@ -20,7 +20,7 @@
 #include "base/span.h"
 #include "base/status.h"
 
-enum { KV_KEY_MAX = 511 };
+enum { KV_KEY_MAX = 511, KV_VALUE_MAX = 4 << 20 };
 
 enum kv_table {
     KV_META,
@@ -64,7 +64,8 @@ struct kv_engine {
                           char **room, struct ks_failure *why);
     enum ks_status (*del)(struct kv_txn *txn, enum kv_table table, struct span key,
                           struct ks_failure *why);
-    /* The first entry whose key is >= `from` (an empty `from`: the first of all). */
+    /* The first entry whose key is >= `from`, of at most KV_KEY_MAX + 1 bytes (a key and a NUL: what
+     * comes behind the key). An empty `from`: the first of all. */
     enum ks_status (*seek)(struct kv_txn *txn, enum kv_table table, struct span from,
                            struct span *key, struct span *value, struct ks_failure *why);
     enum ks_status (*stat)(struct kv_txn *txn, struct kv_stat *out, struct ks_failure *why);

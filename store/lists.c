@@ -15,7 +15,7 @@ static struct span into_arena(struct arena *arena, struct buf *bytes)
     return copy;
 }
 
-/* ---- segments: from, until, offset, length, enabled, padding ---- */
+/* ---- segments: from (8), until (8), offset (4), length (4), enabled (8) ---- */
 
 struct span store_segments_encode(struct arena *arena, const struct store_segment *segments,
                                   size_t count)
@@ -116,18 +116,22 @@ bool store_cas_next(struct span cas, size_t *offset, struct store_ca *out)
     uint64_t dn_len;
     uint64_t key_len;
     struct span hash;
+    struct span dn;
+    struct span key;
 
     if (!bytes_get(cas, &at, 4, &flags) || !bytes_get(cas, &at, 8, &from) ||
         !bytes_get(cas, &at, 8, &until) ||
         !bytes_get_span(cas, &at, sizeof(out->key_hash), &hash) ||
         !bytes_get(cas, &at, 4, &dn_len) || !bytes_get(cas, &at, 4, &key_len) ||
-        !bytes_get_span(cas, &at, (size_t)dn_len, &out->subject_dn) ||
-        !bytes_get_span(cas, &at, (size_t)key_len, &out->public_key)) {
+        !bytes_get_span(cas, &at, (size_t)dn_len, &dn) ||
+        !bytes_get_span(cas, &at, (size_t)key_len, &key)) {
         return false;
     }
-    out->flags = (uint32_t)flags;
-    out->not_before_ms = (int64_t)from;
-    out->not_after_ms = (int64_t)until;
+    *out = (struct store_ca){.subject_dn = dn,
+                             .public_key = key,
+                             .not_before_ms = (int64_t)from,
+                             .not_after_ms = (int64_t)until,
+                             .flags = (uint32_t)flags};
     memcpy(out->key_hash, hash.ptr, sizeof(out->key_hash));
     *offset = at;
     return true;
@@ -156,13 +160,15 @@ bool store_credential_refs_next(struct span refs, size_t *offset, struct store_c
     size_t at = *offset;
     uint64_t type_len;
     uint64_t auth_len;
+    struct store_credential_ref ref;
 
     if (!bytes_get(refs, &at, 1, &type_len) ||
-        !bytes_get_span(refs, &at, (size_t)type_len, &out->type) ||
+        !bytes_get_span(refs, &at, (size_t)type_len, &ref.type) ||
         !bytes_get(refs, &at, 2, &auth_len) ||
-        !bytes_get_span(refs, &at, (size_t)auth_len, &out->auth_id)) {
+        !bytes_get_span(refs, &at, (size_t)auth_len, &ref.auth_id)) {
         return false;
     }
+    *out = ref;
     *offset = at;
     return true;
 }

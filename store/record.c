@@ -50,7 +50,7 @@ static bool get_head(struct span bytes, size_t *at, uint32_t *flags)
     uint64_t value;
 
     if (!bytes_get(bytes, at, 1, &format) || !bytes_get(bytes, at, 1, &render) ||
-        !bytes_get(bytes, at, 2, &value) || format != RECORD_FORMAT) {
+        !bytes_get(bytes, at, 2, &value) || format != RECORD_FORMAT || render != RECORD_RENDER) {
         return false;
     }
     *flags = (uint32_t)value;
@@ -102,8 +102,8 @@ static bool check_answer(const struct store_answer *answer)
     for (size_t i = 0; i < count; i++) {
         struct store_segment segment = store_segment_at(answer, i);
 
-        if ((i > 0 && segment.offset != at + 1) ||
-            (uint64_t)segment.offset + segment.len > answer->text.len) {
+        if ((uint64_t)segment.offset + segment.len > answer->text.len ||
+            (i > 0 && (segment.offset != at + 1 || answer->text.ptr[at] != ','))) {
             return false;
         }
         at = (uint64_t)segment.offset + segment.len;

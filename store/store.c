@@ -110,7 +110,7 @@ enum ks_status txn_meta_get(struct store_txn *txn, const char *name, uint64_t *v
                             struct ks_failure *why)
 {
     struct key key;
-    struct span found;
+    struct span found = {0};
     size_t at = 0;
     enum ks_status st;
 

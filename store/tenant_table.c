@@ -261,7 +261,7 @@ enum ks_status store_tenant_next(struct store_txn *txn, struct span after, struc
 static enum ks_status check_alias(struct store_txn *txn, struct span alias, uint32_t space,
                                   struct ks_failure *why)
 {
-    uint32_t other;
+    uint32_t other = 0;
     enum ks_status st;
 
     if (alias.len == 0) {

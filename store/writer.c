@@ -281,8 +281,9 @@ static void run_all(struct writer *writer, struct writer_job **jobs, size_t coun
             {
                 struct writer_job *guilty = jobs[offender];
 
-                memmove(&jobs[offender], &jobs[offender + 1],
-                        (count - offender - 1) * sizeof(struct writer_job *));
+                for (size_t i = offender; i + 1 < count; i++) {
+                    jobs[i] = jobs[i + 1];
+                }
                 jobs[count - 1] = guilty;
                 run_all(writer, jobs, count - 1);
                 jobs += count - 1; /* then the offender alone */
@@ -307,7 +308,9 @@ static void run_batch(struct writer *writer, struct batch *batch)
         counters_add(writer->counters, COUNTER_STORE_REFUSED, batch->count);
         fail_jobs(batch->job, batch->count, st, &why);
     } else {
-        memcpy(jobs, batch->job, batch->count * sizeof(jobs[0])); /* answered in their order */
+        for (size_t i = 0; i < batch->count; i++) {
+            jobs[i] = batch->job[i]; /* run_all reorders its own; answers keep theirs */
+        }
         run_all(writer, jobs, batch->count);
     }
     answer_batch(writer, batch);
@@ -443,7 +446,7 @@ enum ks_status writer_open(struct writer **out, struct store *store,
     if (rc != 0) {
         writer->joined = true;
         writer_close(writer);
-        return ks_fail(why, KS_IO, NULL, "cannot start the writer thread: %s", strerror(rc));
+        return ks_fail(why, KS_IO, NULL, "cannot start the writer thread: %s", ks_errno_text(rc));
     }
     (void)pthread_setname_np(writer->thread, "writer");
     *out = writer;

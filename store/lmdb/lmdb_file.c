@@ -235,7 +235,7 @@ enum ks_status lmdb_file_check(const char *path, struct ks_failure *why)
 
     if (fd < 0) {
         return ks_fail(why, errno == ENOENT ? KS_NOT_FOUND : KS_IO, NULL, "cannot open %s: %s",
-                       path, strerror(errno));
+                       path, ks_errno_text(errno));
     }
     wrong = check(fd);
     close(fd);

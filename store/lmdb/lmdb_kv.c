@@ -254,8 +254,10 @@ static enum ks_status commit(struct kv_txn *txn, struct ks_failure *why)
 
 static MDB_val val_of(struct span s)
 {
-    return (MDB_val){.mv_size = s.len,
-                     .mv_data = (void *)(uintptr_t)s.ptr}; /* LMDB only reads it */
+    MDB_val val = {.mv_size = s.len};
+
+    memcpy(&val.mv_data, &s.ptr, sizeof(val.mv_data)); /* LMDB has no const, but only reads it */
+    return val;
 }
 
 static enum ks_status get(struct kv_txn *txn, enum kv_table table, struct span key,
@@ -377,12 +379,12 @@ static enum ks_status take_folder(struct lmdb_kv *lmdb, struct ks_failure *why)
 
     if (mkdir(lmdb->dir, 0700) != 0 && errno != EEXIST) {
         return ks_fail(why, KS_IO, NULL, "cannot make the data folder %s: %s", lmdb->dir,
-                       strerror(errno));
+                       ks_errno_text(errno));
     }
     (void)snprintf(path, sizeof(path), "%s/koseki.lock", lmdb->dir);
     lmdb->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (lmdb->lock_fd < 0) {
-        return ks_fail(why, KS_IO, NULL, "cannot open %s: %s", path, strerror(errno));
+        return ks_fail(why, KS_IO, NULL, "cannot open %s: %s", path, ks_errno_text(errno));
     }
     if (flock(lmdb->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         return ks_fail(why, KS_BUSY, "data-dir-in-use",
