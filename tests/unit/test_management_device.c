@@ -1,0 +1,179 @@
+#include "support/test.h"
+
+#include <stdio.h>
+
+#include "support/office.h"
+
+static struct office office;
+
+static int open_office(void **state)
+{
+    (void)state;
+    office_open(&office);
+    return 0;
+}
+
+static int close_office(void **state)
+{
+    (void)state;
+    office_close(&office);
+    return 0;
+}
+
+static void a_device_is_made_shown_and_deleted(void **state)
+{
+    char made[UUID_TEXT_LEN + 1];
+
+    (void)state;
+    ask(&office, TENANT(CREATE) = "T1");
+    ask(&office, DEVICE(CREATE, "T1") = "a:b=c", .body = "{\"via\":\"gw\"}");
+    assert_response(&office, 201, "{\"id\":\"a:b=c\"}");
+    assert_string_equal(office.response.location, "/v1/devices/T1/a:b=c");
+    (void)snprintf(made, sizeof(made), "%s", office_etag(&office));
+    ask(&office, DEVICE(READ, "T1") = "a:b=c");
+    assert_response(&office, 200, "{\"via\":[\"gw\"],\"status\":{\"created\":\"@\"}}");
+    assert_string_equal(office_etag(&office), made);
+    ask(&office, DEVICE(CREATE, "T1") = "a:b=c");
+    assert_error(&office, 409, "id-taken");
+    ask(&office, DEVICE(CREATE, "T1") = "empty");
+    ask(&office, DEVICE(READ, "T1") = "empty");
+    assert_response(&office, 200, "{\"status\":{\"created\":\"@\"}}");
+    ask(&office, DEVICE(DELETE, "T1") = "a:b=c", .if_match = "x");
+    assert_error(&office, 412, "version-mismatch");
+    ask(&office, DEVICE(DELETE, "T1") = "a:b=c", .if_match = made);
+    assert_response(&office, 204, "");
+    ask(&office, DEVICE(READ, "T1") = "a:b=c");
+    assert_error(&office, 404, "unknown-device");
+    ask(&office, DEVICE(DELETE, "T1") = "a:b=c", .if_match = made);
+    assert_error(&office, 404, "unknown-device");
+}
+
+static void devices_need_their_tenant_but_to_be_deleted(void **state)
+{
+    (void)state;
+    ask(&office, DEVICE(CREATE, "T1") = "d");
+    assert_error(&office, 404, "unknown-tenant");
+    ask(&office, DEVICE(READ, "T1") = "d");
+    assert_error(&office, 404, "unknown-tenant");
+    ask(&office, DEVICE(DELETE, "T1") = "d");
+    assert_response(&office, 204, "");
+}
+
+static void a_tenant_takes_its_devices_along(void **state)
+{
+    (void)state;
+    ask(&office, TENANT(CREATE) = "T1");
+    ask(&office, DEVICE(CREATE, "T1") = "d");
+    ask(&office, .op = MANAGEMENT_CREDENTIALS_UPDATE, .tenant = "T1", .device = "d",
+        .body = "[{\"type\":\"psk\",\"auth-id\":\"a\",\"secrets\":[{\"key\":\"AA==\"}]}]");
+    assert_int_equal(office.response.status, 204);
+    ask(&office, TENANT(DELETE) = "T1");
+    assert_int_equal(office.response.status, 204);
+    ask(&office, DEVICE(DELETE, "T1") = "d");
+    assert_int_equal(office.response.status, 204);
+    ask(&office, TENANT(CREATE) = "T1");
+    ask(&office, DEVICE(READ, "T1") = "d");
+    assert_error(&office, 404, "unknown-device");
+    ask(&office, DEVICE(CREATE, "T1") = "d");
+    ask(&office, .op = MANAGEMENT_CREDENTIALS_READ, .tenant = "T1", .device = "d");
+    assert_response(&office, 200, "[]");
+}
+
+static void device_limits_hold_for_tenant_and_service(void **state)
+{
+    (void)state;
+    office.registry.service.max_devices_per_tenant = 1;
+    ask(&office, TENANT(CREATE) = "T1");
+    ask(&office, DEVICE(CREATE, "T1") = "a");
+    assert_int_equal(office.response.status, 201);
+    ask(&office, DEVICE(CREATE, "T1") = "a");
+    assert_error(&office, 403, "device-limit"); /* looked at before the id */
+    ask(&office, TENANT(UPDATE) = "T1", .body = "{\"registration-limits\":{\"max-devices\":2}}");
+    ask(&office, DEVICE(CREATE, "T1") = "b");
+    assert_int_equal(office.response.status, 201); /* the tenant's own limit wins */
+    ask(&office, DEVICE(CREATE, "T1") = "c");
+    assert_error(&office, 403, "device-limit");
+    ask(&office, DEVICE(DELETE, "T1") = "a");
+    ask(&office, DEVICE(CREATE, "T1") = "c");
+    assert_int_equal(office.response.status, 201);
+    ask(&office, TENANT(UPDATE) = "T1", .body = "{\"registration-limits\":{\"max-devices\":0}}");
+    ask(&office, DEVICE(READ, "T1") = "c");
+    assert_int_equal(office.response.status, 200); /* what is there stays */
+    office.registry.service.max_devices_per_tenant = 0;
+    ask(&office, DEVICE(CREATE, "T1") = "d");
+    assert_error(&office, 403, "device-limit");
+    ask(&office, TENANT(UPDATE) = "T1", .body = "{}");
+    ask(&office, DEVICE(CREATE, "T1") = "d");
+    assert_int_equal(office.response.status, 201);
+}
+
+/* Writes a provisioned device as provisioning does; its event stands in the outbox if `queued`. */
+static void put_provisioned(const char *id, bool queued, uint32_t more_flags)
+{
+    struct store_txn *txn = NULL;
+    struct store_device device = {.id = span_cstr(id),
+                                  .flags = STORE_DEVICE_ENABLED | STORE_DEVICE_AUTO_PROVISIONED |
+                                           more_flags,
+                                  .version = uuid_random(),
+                                  .credentials_version = uuid_random(),
+                                  .created_ms = REGISTRY_NOW,
+                                  .updated_ms = REGISTRY_NOW + REGISTRY_DAY,
+                                  .document = SPAN("{\"enabled\":true}"),
+                                  .answer = SPAN("{}")};
+    uint32_t space;
+
+    assert_ok(store_write_begin(office.registry.store, &txn, why));
+    assert_ok(store_tenant_find(txn, SPAN("T1"), &space, why));
+    assert_ok(store_outbox_append(txn, SPAN("event"), &device.event_seq, why));
+    if (!queued) {
+        assert_ok(store_outbox_delete(txn, device.event_seq, why));
+    }
+    device.event_seq = more_flags != 0 ? 0 : device.event_seq;
+    assert_ok(store_device_insert(txn, space, &device, why));
+    assert_ok(store_write_commit(txn, why));
+}
+
+static void the_status_tells_how_a_device_came(void **state)
+{
+    static const char waiting[] =
+        "{\"enabled\":true,\"status\":{\"created\":\"@\",\"updated\":\"@\","
+        "\"auto-provisioned\":true}}";
+    static const char sent[] =
+        "{\"enabled\":true,\"status\":{\"created\":\"@\",\"updated\":\"@\","
+        "\"auto-provisioned\":true,\"auto-provisioning-notification-sent\":true}}";
+
+    (void)state;
+    ask(&office, TENANT(CREATE) = "T1");
+    put_provisioned("waiting", true, 0);
+    put_provisioned("sent", false, 0);
+    put_provisioned("imported", false, STORE_DEVICE_NOTIFIED);
+    ask(&office, DEVICE(READ, "T1") = "waiting");
+    assert_response(&office, 200, waiting);
+    ask(&office, DEVICE(READ, "T1") = "sent");
+    assert_response(&office, 200, sent);
+    ask(&office, DEVICE(READ, "T1") = "imported");
+    assert_response(&office, 200, sent);
+    ask(&office, .op = MANAGEMENT_CREDENTIALS_UPDATE, .tenant = "T1", .device = "sent",
+        .body = "[]");
+    assert_int_equal(office.response.status, 204);
+    ask(&office, DEVICE(READ, "T1") = "sent");
+    assert_response(&office, 200, sent); /* an update loses none of it */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_device_is_made_shown_and_deleted, open_office,
+                                        close_office),
+        cmocka_unit_test_setup_teardown(devices_need_their_tenant_but_to_be_deleted, open_office,
+                                        close_office),
+        cmocka_unit_test_setup_teardown(a_tenant_takes_its_devices_along, open_office,
+                                        close_office),
+        cmocka_unit_test_setup_teardown(device_limits_hold_for_tenant_and_service, open_office,
+                                        close_office),
+        cmocka_unit_test_setup_teardown(the_status_tells_how_a_device_came, open_office,
+                                        close_office),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
