@@ -129,8 +129,8 @@ static enum ks_status read_sasl_frame(struct amqp_client *client, uint64_t *desc
     return st;
 }
 
-static enum ks_status login(struct amqp_client *client, const struct amqp_client_options *options,
-                            struct ks_failure *why)
+static enum ks_status log_in(struct amqp_client *client, const struct amqp_client_options *options,
+                             struct ks_failure *why)
 {
     char header[SASL_HEAD];
     uint64_t descriptor = 0;
@@ -344,7 +344,7 @@ enum ks_status amqp_client_open(struct amqp_client **out, const struct amqp_clie
     st = client_stream_open(&client->stream, options->address, options->tls, options->timeout_ms,
                             why);
     if (st == KS_OK) {
-        st = login(client, options, why);
+        st = log_in(client, options, why);
     }
     if (st == KS_OK) {
         st = start_engine(client, why);

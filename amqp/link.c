@@ -42,8 +42,9 @@ static bool refuse(struct refusal *out, const char *condition, const char *forma
 }
 
 /* Endpoint and authority, the same for both directions. */
-static bool check_endpoint(const struct link *link, struct refusal *no)
+static bool check_endpoint(struct link *link, struct refusal *no)
 {
+    link->api = api_find(link->address.segment[0]);
     if (link->api == NULL) {
         return refuse(no, "amqp:not-found", "no endpoint registered for address %.200s",
                       link->address_text);
@@ -54,7 +55,7 @@ static bool check_endpoint(const struct link *link, struct refusal *no)
     return true;
 }
 
-static bool check_request_link(const struct link *link, struct refusal *no)
+static bool check_request_link(struct link *link, struct refusal *no)
 {
     if (!check_endpoint(link, no)) {
         return false;
@@ -70,6 +71,7 @@ static bool check_reply_link(struct link *link, struct refusal *no)
     if (!check_endpoint(link, no)) {
         return false;
     }
+    assert(link->api != NULL);
     if (link->address.count < link->api->reply_segments) {
         return refuse(no, "amqp:invalid-field",
                       "reply-to address must have the following format %s/<tenant>/<reply-address>",
@@ -105,7 +107,6 @@ static bool take_address(struct link *link, pn_terminus_t *terminus, struct refu
     if (!address_parse(span_cstr(link->address_text), &link->address)) {
         return refuse(no, "amqp:not-found", "no endpoint registered for address %.200s", text);
     }
-    link->api = api_find(link->address.segment[0]);
     return true;
 }
 

@@ -73,9 +73,14 @@ void base64_encode(struct buf *out, const void *bytes, size_t len)
         uint32_t bits = (uint32_t)in[i] << 16 | (uint32_t)(left > 1 ? in[i + 1] : 0) << 8 |
                         (uint32_t)(left > 2 ? in[i + 2] : 0);
         char four[4] = {base64_alphabet[bits >> 18], base64_alphabet[bits >> 12 & 63],
-                        left > 1 ? base64_alphabet[bits >> 6 & 63] : '=',
-                        left > 2 ? base64_alphabet[bits & 63] : '='};
+                        base64_alphabet[bits >> 6 & 63], base64_alphabet[bits & 63]};
 
+        if (left < 3) {
+            four[3] = '=';
+        }
+        if (left < 2) {
+            four[2] = '=';
+        }
         buf_add(out, four, sizeof(four));
     }
 }

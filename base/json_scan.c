@@ -74,7 +74,7 @@ static bool scan_escape(struct scanner *s)
         return wrong(s, "unterminated string");
     }
     if (*s->at != 'u') {
-        if (memchr("\"\\/bfnrt", *s->at, 8) == NULL) {
+        if (*s->at == '\0' || strchr("\"\\/bfnrt", *s->at) == NULL) {
             return wrong(s, "unknown escape in a string");
         }
         s->at++;

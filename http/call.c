@@ -16,6 +16,7 @@
 #include "http/framing.h"
 #include "http/path.h"
 #include "http/route.h"
+#include "net/address.h"
 #include "net/reactor.h"
 #include "service/accounts.h"
 #include "service/answer.h"
@@ -416,13 +417,9 @@ static uint64_t peer_of(struct evhttp_request *request)
 {
     char *address = NULL;
     ev_uint16_t port = 0;
-    uint64_t hash = 1469598103934665603ULL; /* FNV-1a, as for AMQP peers */
 
     evhttp_connection_get_peer(evhttp_request_get_connection(request), &address, &port);
-    for (const char *p = address; p != NULL && *p != '\0'; p++) {
-        hash = (hash ^ (unsigned char)*p) * 1099511628211ULL;
-    }
-    return hash;
+    return net_host_key(span_cstr(address));
 }
 
 static void authenticate(struct call *call)

@@ -197,26 +197,22 @@ void net_peer_text(int fd, struct net_address_text *out)
     address_text((struct sockaddr *)&sa, len, out);
 }
 
-uint64_t net_peer_key(int fd)
+uint64_t net_host_key(struct span host)
 {
-    struct sockaddr_storage sa = {0};
-    socklen_t len = sizeof(sa);
-    const unsigned char *bytes;
-    size_t n;
-    uint64_t hash = 1469598103934665603ULL; /* FNV-1a: spreads addresses over fairness queues */
+    uint64_t hash = 1469598103934665603ULL; /* FNV-1a: spreads hosts over fairness queues */
 
-    if (getpeername(fd, (struct sockaddr *)&sa, &len) != 0) {
-        return 0;
-    }
-    if (sa.ss_family == AF_INET6) {
-        bytes = (const unsigned char *)&((const struct sockaddr_in6 *)&sa)->sin6_addr;
-        n = sizeof(struct in6_addr);
-    } else {
-        bytes = (const unsigned char *)&((const struct sockaddr_in *)&sa)->sin_addr;
-        n = sizeof(struct in_addr);
-    }
-    for (size_t i = 0; i < n; i++) {
-        hash = (hash ^ bytes[i]) * 1099511628211ULL;
+    for (size_t i = 0; i < host.len; i++) {
+        hash = (hash ^ (unsigned char)host.ptr[i]) * 1099511628211ULL;
     }
     return hash;
+}
+
+uint64_t net_peer_key(int fd)
+{
+    struct net_address_text peer;
+    const char *port;
+
+    net_peer_text(fd, &peer);
+    port = strrchr(peer.text, ':');
+    return net_host_key(span_of(peer.text, port == NULL ? 0 : (size_t)(port - peer.text)));
 }

@@ -25,5 +25,6 @@ KS_MUST_CHECK enum ks_status net_listen(const char *host_port, int *fd,
 KS_MUST_CHECK enum ks_status net_connect(const char *host_port, int timeout_ms, int *fd,
                                          struct ks_failure *why);
 void net_peer_text(int fd, struct net_address_text *out);
-/* A hash of the peer's address without its port: the fairness key. */
+/* The fairness key: a hash of the peer's address without its port. */
 uint64_t net_peer_key(int fd);
+uint64_t net_host_key(struct span host);
