@@ -2,11 +2,15 @@
 #include <assert.h>
 
 #include "store/record.h"
+#include "store/space_counts.h"
 #include "store/txn.h"
 
-enum ks_status store_credential_get(struct store_txn *txn, uint32_t space, struct span type,
-                                    struct span auth_id, struct store_credential *out,
-                                    struct ks_failure *why)
+/* The record under the key of (type, auth-id). Its auth-id is another if the two have the same
+ * hash.
+ */
+static enum ks_status look_up(struct store_txn *txn, uint32_t space, struct span type,
+                              struct span auth_id, struct store_credential *out,
+                              struct ks_failure *why)
 {
     struct key key;
     struct span value;
@@ -19,14 +23,25 @@ enum ks_status store_credential_get(struct store_txn *txn, uint32_t space, struc
     }
     key_of_auth(&key, space, type, auth_id);
     st = txn_get(txn, KV_AUTH, &key, &value, why);
-    if (st != KS_OK) {
-        return st;
+    return st == KS_OK
+               ? txn_result(txn, record_decode_credential(value, type, out, &here), &here, why)
+               : st;
+}
+
+enum ks_status store_credential_get(struct store_txn *txn, uint32_t space, struct span type,
+                                    struct span auth_id, struct store_credential *out,
+                                    struct ks_failure *why)
+{
+    struct store_credential found;
+    enum ks_status st = look_up(txn, space, type, auth_id, &found, why);
+
+    if (st == KS_OK && !span_eq(found.auth_id, auth_id)) {
+        return KS_NOT_FOUND;
     }
-    st = record_decode_credential(value, type, out, &here);
-    if (st != KS_OK) {
-        return txn_fail(txn, st, &here, why);
+    if (st == KS_OK) {
+        *out = found;
     }
-    return span_eq(out->auth_id, auth_id) ? KS_OK : KS_NOT_FOUND; /* a hash collision */
+    return st;
 }
 
 enum ks_status store_credential_put(struct store_txn *txn, uint32_t space,
@@ -35,15 +50,16 @@ enum ks_status store_credential_put(struct store_txn *txn, uint32_t space,
 {
     struct store_credential there;
     struct key key;
-    bool is_new;
-    enum ks_status st =
-        store_credential_get(txn, space, credential->type, credential->auth_id, &there, why);
+    enum ks_status found = look_up(txn, space, credential->type, credential->auth_id, &there, why);
+    enum ks_status st;
 
-    if (st != KS_OK && st != KS_NOT_FOUND) {
-        return st;
+    assert(credential->type.len > 0 && credential->type.len <= STORE_TYPE_MAX);
+    assert(credential->auth_id.len > 0 && credential->auth_id.len <= STORE_NAME_MAX);
+    if (found != KS_OK && found != KS_NOT_FOUND) {
+        return found;
     }
-    is_new = st == KS_NOT_FOUND;
-    if (!is_new && !span_eq(there.device_id, credential->device_id)) {
+    if (found == KS_OK && (!span_eq(there.device_id, credential->device_id) ||
+                           !span_eq(there.auth_id, credential->auth_id))) {
         return ks_fail(
             why, KS_EXISTS, "auth-id-taken",
             "another device of the tenant has credentials of type %.*s with this auth-id",
@@ -54,7 +70,7 @@ enum ks_status store_credential_put(struct store_txn *txn, uint32_t space,
     record_encode_credential(credential, &txn->scratch);
     assert(!txn->scratch.overflow); /* the edge bounds documents far below */
     st = txn_put(txn, KV_AUTH, &key, buf_span(&txn->scratch), why);
-    return st == KS_OK && is_new ? space_counts_add(txn, space, 0, 1, why) : st;
+    return st == KS_OK && found == KS_NOT_FOUND ? space_counts_add(txn, space, 0, 1, why) : st;
 }
 
 enum ks_status store_credential_delete(struct store_txn *txn, uint32_t space, struct span type,

@@ -3,6 +3,7 @@
 
 #include "store/bytes.h"
 #include "store/record.h"
+#include "store/space_counts.h"
 #include "store/txn.h"
 
 /* ---- who is a gateway: how many devices name it in `via` ---- */
@@ -14,17 +15,14 @@ static enum ks_status gateway_count(struct store_txn *txn, const struct key *key
     size_t at = 0;
     enum ks_status st = txn_get(txn, KV_GATEWAY, key, &value, why);
 
-    *count = 0;
-    if (st != KS_OK) {
-        return st == KS_NOT_FOUND ? KS_OK : st;
+    if (st == KS_NOT_FOUND) {
+        *count = 0;
+        return KS_OK;
     }
-    if (!bytes_get(value, &at, 4, count)) {
-        struct ks_failure here;
-
-        st = ks_fail(&here, KS_CORRUPT, NULL, "a gateway count cannot be read");
-        return txn_fail(txn, st, &here, why);
+    if (st == KS_OK && (value.len != 4 || !bytes_get(value, &at, 4, count))) {
+        return txn_corrupt(txn, why, "a gateway count has %zu bytes", value.len);
     }
-    return KS_OK;
+    return st;
 }
 
 static enum ks_status gateway_add(struct store_txn *txn, uint32_t space, struct span id, int by,
@@ -51,8 +49,7 @@ static enum ks_status gateway_add(struct store_txn *txn, uint32_t space, struct 
     return txn_put(txn, KV_GATEWAY, &key, buf_span(&txn->scratch), why);
 }
 
-/* Adds (by 1) or removes (by -1) what a device's lists say. Its spans are copies or the caller's.
- */
+/* Adds (by 1) or removes (by -1) what the lists of a kept device say. */
 static enum ks_status refer(struct store_txn *txn, uint32_t space,
                             const struct store_device *device, int by, struct ks_failure *why)
 {
@@ -74,6 +71,19 @@ static enum ks_status refer(struct store_txn *txn, uint32_t space,
 }
 
 /* ---- records ---- */
+
+/* A device whose spans outlive the writes to come: those of a found one do not. */
+static struct store_device keep(struct store_txn *txn, const struct store_device *device)
+{
+    struct store_device kept = *device;
+    struct span *spans[] = {&kept.id,          &kept.via,      &kept.via_groups, &kept.member_of,
+                            &kept.credentials, &kept.document, &kept.answer};
+
+    for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++) {
+        *spans[i] = arena_span(&txn->arena, *spans[i]);
+    }
+    return kept;
+}
 
 static enum ks_status put_record(struct store_txn *txn, uint32_t space,
                                  const struct store_device *device, struct ks_failure *why)
@@ -100,23 +110,18 @@ enum ks_status store_device_get(struct store_txn *txn, uint32_t space, struct sp
     }
     key_of_device(&key, space, id);
     st = txn_get(txn, KV_DEVICE, &key, &value, why);
-    if (st != KS_OK) {
-        return st;
-    }
-    st = record_decode_device(value, id, out, &here);
-    return st == KS_OK ? KS_OK : txn_fail(txn, st, &here, why);
+    return st == KS_OK ? txn_result(txn, record_decode_device(value, id, out, &here), &here, why)
+                       : st;
 }
 
-/* The lists that a removal walks, copied, so that they outlive the writes. */
-static enum ks_status get_copy(struct store_txn *txn, uint32_t space, struct span id,
+static enum ks_status get_kept(struct store_txn *txn, uint32_t space, struct span id,
                                struct store_device *out, struct ks_failure *why)
 {
-    enum ks_status st = store_device_get(txn, space, id, out, why);
+    struct store_device found;
+    enum ks_status st = store_device_get(txn, space, id, &found, why);
 
     if (st == KS_OK) {
-        out->via = arena_span(&txn->arena, out->via);
-        out->member_of = arena_span(&txn->arena, out->member_of);
-        out->credentials = arena_span(&txn->arena, out->credentials);
+        *out = keep(txn, &found);
     }
     return st;
 }
@@ -124,9 +129,10 @@ static enum ks_status get_copy(struct store_txn *txn, uint32_t space, struct spa
 enum ks_status store_device_insert(struct store_txn *txn, uint32_t space,
                                    const struct store_device *device, struct ks_failure *why)
 {
-    struct store_device there;
-    enum ks_status st = store_device_get(txn, space, device->id, &there, why);
+    struct store_device kept;
+    enum ks_status st = store_device_get(txn, space, device->id, &kept, why);
 
+    assert(device->id.len > 0 && device->id.len <= STORE_ID_MAX);
     if (st == KS_OK) {
         return ks_fail(why, KS_EXISTS, "id-taken", "there is a device with the id %.*s",
                        SPAN_ARG(device->id));
@@ -134,9 +140,11 @@ enum ks_status store_device_insert(struct store_txn *txn, uint32_t space,
     if (st != KS_NOT_FOUND) {
         return st;
     }
-    st = put_record(txn, space, device, why);
+    arena_reset(&txn->arena);
+    kept = keep(txn, device);
+    st = put_record(txn, space, &kept, why);
     if (st == KS_OK) {
-        st = refer(txn, space, device, 1, why);
+        st = refer(txn, space, &kept, 1, why);
     }
     return st == KS_OK ? space_counts_add(txn, space, 1, 0, why) : st;
 }
@@ -145,15 +153,20 @@ enum ks_status store_device_replace(struct store_txn *txn, uint32_t space,
                                     const struct store_device *device, struct ks_failure *why)
 {
     struct store_device old;
-    enum ks_status st = get_copy(txn, space, device->id, &old, why);
+    struct store_device kept;
+    enum ks_status st;
 
-    if (st == KS_OK) {
-        st = refer(txn, space, &old, -1, why);
+    arena_reset(&txn->arena);
+    st = get_kept(txn, space, device->id, &old, why);
+    if (st != KS_OK) {
+        return st;
     }
+    kept = keep(txn, device);
+    st = refer(txn, space, &old, -1, why);
     if (st == KS_OK) {
-        st = put_record(txn, space, device, why);
+        st = put_record(txn, space, &kept, why);
     }
-    return st == KS_OK ? refer(txn, space, device, 1, why) : st;
+    return st == KS_OK ? refer(txn, space, &kept, 1, why) : st;
 }
 
 enum ks_status store_device_delete(struct store_txn *txn, uint32_t space, struct span id,
@@ -163,17 +176,21 @@ enum ks_status store_device_delete(struct store_txn *txn, uint32_t space, struct
     struct store_credential_ref ref;
     struct key key;
     size_t at = 0;
-    enum ks_status st = get_copy(txn, space, id, &old, why);
+    enum ks_status st;
 
+    arena_reset(&txn->arena);
+    st = get_kept(txn, space, id, &old, why);
     if (st != KS_OK) {
         return st;
     }
     st = refer(txn, space, &old, -1, why);
     while (st == KS_OK && store_credential_refs_next(old.credentials, &at, &ref)) {
         st = store_credential_delete(txn, space, ref.type, ref.auth_id, why);
+        st = st == KS_NOT_FOUND ? KS_OK
+                                : st; /* not there: what verify reports, not a reason to stay */
     }
     if (st == KS_OK) {
-        key_of_device(&key, space, id);
+        key_of_device(&key, space, old.id);
         st = txn_del(txn, KV_DEVICE, &key, why);
     }
     return st == KS_OK ? space_counts_add(txn, space, -1, 0, why) : st;
@@ -200,7 +217,7 @@ enum ks_status store_device_next(struct store_txn *txn, uint32_t space, struct s
         return KS_NOT_FOUND;
     }
     st = record_decode_device(value, span_of(key.ptr + 4, key.len - 4), out, &here);
-    return st == KS_OK ? KS_OK : txn_fail(txn, st, &here, why);
+    return txn_result(txn, st, &here, why);
 }
 
 enum ks_status store_device_count(struct store_txn *txn, uint32_t space, uint64_t *count,
@@ -209,7 +226,9 @@ enum ks_status store_device_count(struct store_txn *txn, uint32_t space, uint64_
     struct space_counts counts;
     enum ks_status st = space_counts_get(txn, space, &counts, why);
 
-    *count = counts.devices;
+    if (st == KS_OK) {
+        *count = counts.devices;
+    }
     return st;
 }
 
@@ -224,6 +243,8 @@ enum ks_status store_is_gateway(struct store_txn *txn, uint32_t space, struct sp
         key_of_device(&key, space, id);
         st = gateway_count(txn, &key, &count, why);
     }
-    *out = count > 0;
+    if (st == KS_OK) {
+        *out = count > 0;
+    }
     return st;
 }

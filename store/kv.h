@@ -64,8 +64,8 @@ struct kv_engine {
                           char **room, struct ks_failure *why);
     enum ks_status (*del)(struct kv_txn *txn, enum kv_table table, struct span key,
                           struct ks_failure *why);
-    /* The first entry whose key is >= `from`, of at most KV_KEY_MAX + 1 bytes (a key and a NUL: what
-     * comes behind the key). An empty `from`: the first of all. */
+    /* The first entry whose key is >= `from`, of at most KV_KEY_MAX + 1 bytes (a key and a NUL:
+     * what comes behind the key). An empty `from`: the first of all. */
     enum ks_status (*seek)(struct kv_txn *txn, enum kv_table table, struct span from,
                            struct span *key, struct span *value, struct ks_failure *why);
     enum ks_status (*stat)(struct kv_txn *txn, struct kv_stat *out, struct ks_failure *why);

@@ -28,13 +28,18 @@ enum ks_status store_outbox_next(struct store_txn *txn, uint64_t after, uint64_t
 {
     struct key from;
     struct span key;
+    struct span value;
     enum ks_status st;
 
     key_begin(&from);
     key_add_seq(&from, after + 1);
-    st = txn_seek(txn, KV_OUTBOX, key_span(&from), &key, entry, why);
+    st = txn_seek(txn, KV_OUTBOX, key_span(&from), &key, &value, why);
+    if (st == KS_OK && key.len != 8) {
+        st = txn_corrupt(txn, why, "an outbox entry has a key of %zu bytes", key.len);
+    }
     if (st == KS_OK) {
         *seq = key_read_seq(key);
+        *entry = value;
     }
     return st;
 }

@@ -15,7 +15,8 @@ static enum ks_status purge_table(struct store_txn *txn, enum kv_table table, ui
         struct span value;
         enum ks_status st = txn_seek(txn, table, key_span(&from), &found, &value, why);
 
-        if (st == KS_NOT_FOUND || (st == KS_OK && key_read_space(found) != space)) {
+        if (st == KS_NOT_FOUND ||
+            (st == KS_OK && (found.len < 4 || key_read_space(found) != space))) {
             return KS_OK;
         }
         if (st == KS_OK) {
@@ -62,6 +63,10 @@ enum ks_status store_purge(struct store_txn *txn, size_t limit, size_t *removed,
         if (st == KS_NOT_FOUND) {
             *done = true;
             return KS_OK;
+        }
+        if (st == KS_OK && key.len != 4) {
+            st =
+                txn_corrupt(txn, why, "an entry of the purge list has a key of %zu bytes", key.len);
         }
         if (st == KS_OK) {
             st = purge_space(txn, key_read_space(key), limit, removed, why);

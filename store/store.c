@@ -4,141 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/bytes.h"
-#include "store/record.h"
+#include "store/space_counts.h"
 #include "store/txn.h"
 
-enum { STORE_FORMAT = 1, SCRATCH_MAX = 4 << 20 };
+enum { STORE_FORMAT = 1 };
 
 static const char meta_format[] = "format";
-static const char meta_instance[] = "instance";
 const char meta_next_space[] = "next-space";
 const char meta_outbox_seq[] = "outbox-seq";
-
-/* ---- the engine's calls, with the sticky error ---- */
-
-enum ks_status txn_fail(struct store_txn *txn, enum ks_status status, const struct ks_failure *from,
-                        struct ks_failure *why)
-{
-    if (txn->error == KS_OK) {
-        txn->error = status;
-        txn->why = *from;
-    }
-    if (why != NULL) {
-        *why = txn->why;
-    }
-    return txn->error;
-}
-
-static bool is_answer(enum ks_status status)
-{
-    return status == KS_OK || status == KS_NOT_FOUND;
-}
-
-static enum ks_status result(struct store_txn *txn, enum ks_status status,
-                             const struct ks_failure *from, struct ks_failure *why)
-{
-    return is_answer(status) ? status : txn_fail(txn, status, from, why);
-}
-
-enum ks_status txn_get(struct store_txn *txn, enum kv_table table, const struct key *key,
-                       struct span *value, struct ks_failure *why)
-{
-    struct ks_failure here = {0};
-
-    if (txn->error != KS_OK) {
-        return txn_fail(txn, txn->error, &txn->why, why);
-    }
-    return result(txn, txn->store->kv->engine->get(txn->kv, table, key_span(key), value, &here),
-                  &here, why);
-}
-
-enum ks_status txn_put(struct store_txn *txn, enum kv_table table, const struct key *key,
-                       struct span value, struct ks_failure *why)
-{
-    struct ks_failure here = {0};
-    char *room = NULL;
-    enum ks_status st;
-
-    if (txn->error != KS_OK) {
-        return txn_fail(txn, txn->error, &txn->why, why);
-    }
-    txn->writes++;
-    st = txn->store->kv->engine->put(txn->kv, table, key_span(key), value.len, &room, &here);
-    if (st != KS_OK) {
-        return txn_fail(txn, st, &here, why);
-    }
-    if (value.len > 0) {
-        memcpy(room, value.ptr, value.len);
-    }
-    return KS_OK;
-}
-
-enum ks_status txn_del(struct store_txn *txn, enum kv_table table, const struct key *key,
-                       struct ks_failure *why)
-{
-    struct ks_failure here = {0};
-    enum ks_status st;
-
-    if (txn->error != KS_OK) {
-        return txn_fail(txn, txn->error, &txn->why, why);
-    }
-    txn->writes++;
-    st = result(txn, txn->store->kv->engine->del(txn->kv, table, key_span(key), &here), &here, why);
-    return st == KS_NOT_FOUND ? KS_OK : st;
-}
-
-enum ks_status txn_seek(struct store_txn *txn, enum kv_table table, struct span from,
-                        struct span *key, struct span *value, struct ks_failure *why)
-{
-    struct ks_failure here = {0};
-
-    if (txn->error != KS_OK) {
-        return txn_fail(txn, txn->error, &txn->why, why);
-    }
-    return result(txn, txn->store->kv->engine->seek(txn->kv, table, from, key, value, &here), &here,
-                  why);
-}
-
-static void meta_key(struct key *key, const char *name)
-{
-    key_begin(key);
-    key_add_text(key, span_cstr(name));
-}
-
-enum ks_status txn_meta_get(struct store_txn *txn, const char *name, uint64_t *value,
-                            struct ks_failure *why)
-{
-    struct key key;
-    struct span found = {0};
-    size_t at = 0;
-    enum ks_status st;
-
-    meta_key(&key, name);
-    *value = 0;
-    st = txn_get(txn, KV_META, &key, &found, why);
-    if (st == KS_NOT_FOUND) {
-        return KS_OK;
-    }
-    if (st == KS_OK && (found.len != 8 || !bytes_get(found, &at, 8, value))) {
-        struct ks_failure here;
-
-        st = ks_fail(&here, KS_CORRUPT, NULL, "the meta entry %s cannot be read", name);
-        return txn_fail(txn, st, &here, why);
-    }
-    return st;
-}
-
-enum ks_status txn_meta_put(struct store_txn *txn, const char *name, uint64_t value,
-                            struct ks_failure *why)
-{
-    struct key key;
-
-    meta_key(&key, name);
-    buf_clear(&txn->scratch);
-    bytes_put(&txn->scratch, value, 8);
-    return txn_put(txn, KV_META, &key, buf_span(&txn->scratch), why);
-}
 
 /* ---- transactions ---- */
 
@@ -150,7 +23,7 @@ static struct store_txn *txn_new(struct store *store)
         abort();
     }
     txn->store = store;
-    buf_init(&txn->scratch, SCRATCH_MAX);
+    buf_init(&txn->scratch, KV_VALUE_MAX);
     arena_init(&txn->arena);
     return txn;
 }
@@ -221,10 +94,9 @@ enum ks_status store_write_begin(struct store *store, struct store_txn **out,
 enum ks_status store_write_commit(struct store_txn *txn, struct ks_failure *why)
 {
     struct store *store = txn->store;
-    enum ks_status st = txn->error;
+    enum ks_status st = store_txn_error(txn, why);
 
     if (st != KS_OK) {
-        (void)txn_fail(txn, st, &txn->why, why);
         store->kv->engine->abort(txn->kv);
     } else {
         st = store->kv->engine->commit(txn->kv, why);
@@ -264,89 +136,100 @@ uint64_t store_tenant_generation(const struct store *store)
 
 /* ---- opening ---- */
 
-/* An empty store gets its meta data; another must be of our format. */
-static enum ks_status init_meta(struct store_txn *txn, struct ks_failure *why)
+static struct key instance_key(void)
 {
     struct key key;
+
+    key_begin(&key);
+    key_add_text(&key, SPAN("instance"));
+    return key;
+}
+
+/* *is_new: nobody has written to it yet. */
+static enum ks_status read_meta(struct store_txn *txn, bool *is_new, struct ks_failure *why)
+{
+    struct store *store = txn->store;
+    struct key key = instance_key();
     struct span found;
-    uint64_t format;
+    uint64_t format = 0;
     enum ks_status st = txn_meta_get(txn, meta_format, &format, why);
 
-    if (st != KS_OK) {
+    *is_new = st == KS_OK && format == 0;
+    if (st != KS_OK || *is_new) {
         return st;
     }
-    if (format != 0 && format != STORE_FORMAT) {
+    if (format != STORE_FORMAT) {
         return ks_fail(why, KS_CORRUPT, "newer-format",
                        "the store has format %llu; this Koseki reads format %d",
                        (unsigned long long)format, STORE_FORMAT);
     }
-    meta_key(&key, meta_instance);
-    if (format == 0) {
-        struct uuid instance = uuid_random();
-
-        st = txn_meta_put(txn, meta_format, STORE_FORMAT, why);
-        if (st == KS_OK) {
-            st = txn_meta_put(txn, meta_next_space, 1, why);
-        }
-        if (st == KS_OK) {
-            st = txn_put(txn, KV_META, &key, span_of(instance.bytes, sizeof(instance.bytes)), why);
-        }
-        txn->store->instance = instance;
-        return st;
-    }
     st = txn_get(txn, KV_META, &key, &found, why);
-    if (st != KS_OK || found.len != sizeof(txn->store->instance.bytes)) {
-        return ks_fail(why, KS_CORRUPT, NULL, "the store has no instance id");
+    if (st == KS_NOT_FOUND || (st == KS_OK && found.len != sizeof(store->instance.bytes))) {
+        return ks_fail(why, KS_CORRUPT, "not-a-store", "the store has no instance id");
     }
-    memcpy(txn->store->instance.bytes, found.ptr, found.len);
-    return KS_OK;
+    if (st == KS_OK) {
+        memcpy(store->instance.bytes, found.ptr, found.len);
+    }
+    return st;
 }
 
-/* A reader process cannot write what is missing: it only looks. */
-static enum ks_status read_meta(struct store *store, struct ks_failure *why)
+static enum ks_status write_meta(struct store_txn *txn, struct ks_failure *why)
+{
+    struct store *store = txn->store;
+    struct key key = instance_key();
+    struct kv_stat stat;
+    enum ks_status st = store->kv->engine->stat(txn->kv, &stat, why);
+
+    for (int i = 0; st == KS_OK && i < KV_TABLES; i++) {
+        if (stat.entries[i] > 0) {
+            st = ks_fail(why, KS_CORRUPT, "not-a-store", "the store holds data, but no format");
+        }
+    }
+    if (st == KS_OK) {
+        st = txn_meta_put(txn, meta_format, STORE_FORMAT, why);
+    }
+    if (st == KS_OK) {
+        st = txn_meta_put(txn, meta_next_space, 1, why);
+    }
+    if (st == KS_OK) {
+        store->instance = uuid_random();
+        st = txn_put(txn, KV_META, &key,
+                     span_of(store->instance.bytes, sizeof(store->instance.bytes)), why);
+    }
+    return st;
+}
+
+static enum ks_status look(struct store *store, bool *is_new, struct ks_failure *why)
 {
     struct store_txn *txn = NULL;
-    struct key key;
-    struct span found;
-    uint64_t format = 0;
     enum ks_status st = store_reader_open(store, &txn, why);
 
     if (st == KS_OK) {
         st = store_reader_renew(txn, why);
     }
     if (st == KS_OK) {
-        st = txn_meta_get(txn, meta_format, &format, why);
-    }
-    if (st == KS_OK && format == STORE_FORMAT) {
-        meta_key(&key, meta_instance);
-        st = txn_get(txn, KV_META, &key, &found, why);
-        if (st == KS_OK && found.len == sizeof(store->instance.bytes)) {
-            memcpy(store->instance.bytes, found.ptr, found.len);
-        }
-    } else if (st == KS_OK) {
-        st = ks_fail(why, KS_CORRUPT, "not-a-store", "the store has format %llu, not %d",
-                     (unsigned long long)format, STORE_FORMAT);
+        st = read_meta(txn, is_new, why);
     }
     store_reader_close(txn);
     return st;
 }
 
-static enum ks_status write_meta(struct store *store, struct ks_failure *why)
+static enum ks_status make(struct store *store, struct ks_failure *why)
 {
     struct store_txn *txn = NULL;
-    enum ks_status st = store_write_begin(store, &txn, why);
+    enum ks_status st;
 
+    if (store->kv->engine->read_only(store->kv)) {
+        return ks_fail(why, KS_CORRUPT, "not-a-store", "the store is empty and opened to be read");
+    }
+    st = store_write_begin(store, &txn, why);
     if (st != KS_OK) {
         return st;
     }
-    st = init_meta(txn, why);
+    st = write_meta(txn, why);
     if (st != KS_OK) {
         store_write_abort(txn);
         return st;
-    }
-    if (store_txn_writes(txn) == 0) {
-        store_write_abort(txn);
-        return KS_OK;
     }
     return store_write_commit(txn, why);
 }
@@ -354,6 +237,7 @@ static enum ks_status write_meta(struct store *store, struct ks_failure *why)
 enum ks_status store_open(struct store **out, struct kv *kv, struct ks_failure *why)
 {
     struct store *store = calloc(1, sizeof(*store));
+    bool is_new = false;
     enum ks_status st;
 
     if (store == NULL) {
@@ -361,7 +245,10 @@ enum ks_status store_open(struct store **out, struct kv *kv, struct ks_failure *
     }
     store->kv = kv;
     atomic_store(&store->tenant_generation, 1);
-    st = kv->engine->read_only(kv) ? read_meta(store, why) : write_meta(store, why);
+    st = look(store, &is_new, why);
+    if (st == KS_OK && is_new) {
+        st = make(store, why);
+    }
     if (st != KS_OK) {
         free(store);
         return st;
@@ -378,23 +265,57 @@ void store_close(struct store *store)
     }
 }
 
+/* ---- inspection ---- */
+
+/* What the tenants that there are have, not what waits to be purged. */
+static enum ks_status count_live(struct store_txn *txn, struct store_stat *out,
+                                 struct ks_failure *why)
+{
+    struct key from;
+    struct span key;
+    struct span value;
+    enum ks_status st;
+
+    key_begin(&from);
+    while ((st = txn_seek(txn, KV_TENANT, key_span(&from), &key, &value, why)) == KS_OK) {
+        struct space_counts counts;
+
+        if (key.len != 4) {
+            return txn_corrupt(txn, why, "a tenant has a key of %zu bytes", key.len);
+        }
+        key_step(&from, key);
+        st = space_counts_get(txn, key_read_space(key), &counts, why);
+        if (st != KS_OK) {
+            return st;
+        }
+        out->tenants++;
+        out->devices += counts.devices;
+        out->credentials += counts.credentials;
+    }
+    return st == KS_NOT_FOUND ? KS_OK : st;
+}
+
 enum ks_status store_stat(struct store_txn *txn, struct store_stat *out, struct ks_failure *why)
 {
-    struct kv_stat kv;
-    enum ks_status st = txn->store->kv->engine->stat(txn->kv, &kv, why);
+    struct store_stat found = {.instance = txn->store->instance};
+    struct ks_failure here = {0};
+    struct kv_stat kv = {0};
+    enum ks_status st = txn->error;
 
+    if (st == KS_OK) {
+        st = txn->store->kv->engine->stat(txn->kv, &kv, &here);
+    }
+    st = txn_result(txn, st, &here, why);
+    if (st == KS_OK) {
+        st = count_live(txn, &found, why);
+    }
     if (st != KS_OK) {
         return st;
     }
-    *out = (struct store_stat){
-        .tenants = kv.entries[KV_TENANT],
-        .devices = kv.entries[KV_DEVICE],
-        .credentials = kv.entries[KV_AUTH],
-        .outbox = kv.entries[KV_OUTBOX],
-        .purging = kv.entries[KV_PURGE],
-        .bytes_used = kv.bytes_used,
-        .bytes_map = kv.bytes_map,
-        .instance = txn->store->instance,
-    };
+    found.outbox = kv.entries[KV_OUTBOX];
+    found.purging = kv.entries[KV_PURGE];
+    found.bytes_used = kv.bytes_used;
+    found.bytes_map = kv.bytes_map;
+    *out = found;
     return KS_OK;
 }

@@ -11,7 +11,8 @@
  *            write transaction belongs to the writer thread (store/writer.h).
  * Ownership: spans of a found record point into the engine's memory and live until the transaction
  *            is renewed, reset, ended, or (write transaction) until its next write: copy or send
- *            them before. Spans given to a put are borrowed for the call.
+ *            them before. Spans given to a put are borrowed for the call; they may be those of a
+ *            record found before.
  * Errors:    KS_NOT_FOUND, KS_EXISTS are answers and leave the transaction usable. Everything else
  *            (KS_FULL, KS_IO, KS_CORRUPT) sticks to the transaction: every later call and the
  *            commit return the same, so straight-line code may look once.
@@ -40,8 +41,9 @@ enum {
     STORE_LIST_MAX = 256,  /* via entries, groups, credentials of a device, secrets */
 };
 
-/* Takes the engine over and reads or makes the store's own meta data (format version, instance id).
- * KS_CORRUPT if it was not made by us or by a newer format. */
+/* Takes the engine over on success (else it stays the caller's) and reads or makes the store's own
+ * meta data: format version, instance id. KS_CORRUPT if it was made by others ("not-a-store") or
+ * has a newer format ("newer-format"). */
 KS_MUST_CHECK enum ks_status store_open(struct store **out, struct kv *kv, struct ks_failure *why);
 /* All transactions have ended. Takes NULL. Closes the kv as well. */
 void store_close(struct store *store);
@@ -284,7 +286,7 @@ KS_MUST_CHECK enum ks_status store_outbox_delete(struct store_txn *txn, uint64_t
 
 struct store_stat {
     uint64_t tenants;
-    uint64_t devices;
+    uint64_t devices; /* of these tenants: what waits to be purged is not counted */
     uint64_t credentials;
     uint64_t outbox;
     uint64_t purging; /* key spaces on the purge list */
@@ -296,7 +298,7 @@ KS_MUST_CHECK enum ks_status store_stat(struct store_txn *txn, struct store_stat
                                         struct ks_failure *why);
 
 /* Cross-checks every record, index entry, counter and outbox entry of the snapshot; calls `found`
- * for each inconsistency. KS_CORRUPT if there was any. */
+ * for each inconsistency. KS_CORRUPT if there was any. The transaction stays usable. */
 KS_MUST_CHECK enum ks_status store_verify(struct store_txn *txn,
                                           void (*found)(const char *text, void *arg), void *arg,
                                           struct ks_failure *why);

@@ -1,52 +1,10 @@
-/* Tenants: the record by key-space number, the indexes by id, alias and CA, the counters. */
+/* Tenants: the record by key-space number, the indexes by id, alias and CA. */
 #include <assert.h>
 #include <string.h>
 
-#include "store/bytes.h"
 #include "store/record.h"
+#include "store/space_counts.h"
 #include "store/txn.h"
-
-/* ---- counters ---- */
-
-enum ks_status space_counts_get(struct store_txn *txn, uint32_t space, struct space_counts *out,
-                                struct ks_failure *why)
-{
-    struct key key;
-    struct span value;
-    size_t at = 0;
-    enum ks_status st;
-
-    *out = (struct space_counts){0};
-    key_of_space(&key, space);
-    st = txn_get(txn, KV_TENANT_STAT, &key, &value, why);
-    if (st != KS_OK) {
-        return st == KS_NOT_FOUND ? KS_OK : st;
-    }
-    if (!bytes_get(value, &at, 8, &out->devices) || !bytes_get(value, &at, 8, &out->credentials)) {
-        struct ks_failure here;
-
-        st = ks_fail(&here, KS_CORRUPT, NULL, "the counters of key space %u cannot be read", space);
-        return txn_fail(txn, st, &here, why);
-    }
-    return KS_OK;
-}
-
-enum ks_status space_counts_add(struct store_txn *txn, uint32_t space, int64_t devices,
-                                int64_t credentials, struct ks_failure *why)
-{
-    struct space_counts counts;
-    struct key key;
-    enum ks_status st = space_counts_get(txn, space, &counts, why);
-
-    if (st != KS_OK) {
-        return st;
-    }
-    key_of_space(&key, space);
-    buf_clear(&txn->scratch);
-    bytes_put(&txn->scratch, counts.devices + (uint64_t)devices, 8);
-    bytes_put(&txn->scratch, counts.credentials + (uint64_t)credentials, 8);
-    return txn_put(txn, KV_TENANT_STAT, &key, buf_span(&txn->scratch), why);
-}
 
 /* ---- indexes ---- */
 
@@ -95,7 +53,6 @@ static enum ks_status add_indexes(struct store_txn *txn, const struct store_tena
     return st;
 }
 
-/* tenant's spans are copies: the first deletion would invalidate borrowed ones. */
 static enum ks_status remove_indexes(struct store_txn *txn, const struct store_tenant *tenant,
                                      struct ks_failure *why)
 {
@@ -115,6 +72,24 @@ static enum ks_status remove_indexes(struct store_txn *txn, const struct store_t
         st = txn_del(txn, KV_TENANT_CA, &key, why);
     }
     return st;
+}
+
+/* A tenant whose spans outlive the writes to come: those of a found one do not. */
+static struct store_tenant keep(struct store_txn *txn, const struct store_tenant *tenant)
+{
+    struct store_tenant kept = *tenant;
+    struct span *spans[] = {&kept.id,
+                            &kept.alias,
+                            &kept.cas,
+                            &kept.trust_anchor_group,
+                            &kept.document,
+                            &kept.answer.text,
+                            &kept.answer.segments};
+
+    for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++) {
+        *spans[i] = arena_span(&txn->arena, *spans[i]);
+    }
+    return kept;
 }
 
 static enum ks_status put_record(struct store_txn *txn, const struct store_tenant *tenant,
@@ -141,10 +116,7 @@ static enum ks_status find_space(struct store_txn *txn, enum kv_table table, con
         return st;
     }
     if (value.len < 4) {
-        struct ks_failure here;
-
-        st = ks_fail(&here, KS_CORRUPT, NULL, "a tenant index entry cannot be read");
-        return txn_fail(txn, st, &here, why);
+        return txn_corrupt(txn, why, "a tenant index entry has %zu bytes", value.len);
     }
     if (!span_eq(span_of(value.ptr + 4, value.len - 4), full)) {
         return KS_NOT_FOUND; /* another name with the same hash */
@@ -184,8 +156,8 @@ enum ks_status store_tenant_find_ca(struct store_txn *txn, struct span subject_d
     struct key prefix;
     size_t n = 0;
 
-    *count = 0;
     if (subject_dn.len > STORE_NAME_MAX || span_has_nul(subject_dn)) {
+        *count = 0;
         return KS_OK;
     }
     key_of_tenant_ca(&prefix, subject_dn, 0);
@@ -226,8 +198,7 @@ enum ks_status store_tenant_get(struct store_txn *txn, uint32_t space, struct st
     if (st != KS_OK) {
         return st;
     }
-    st = record_decode_tenant(value, space, out, &here);
-    return st == KS_OK ? KS_OK : txn_fail(txn, st, &here, why);
+    return txn_result(txn, record_decode_tenant(value, space, out, &here), &here, why);
 }
 
 enum ks_status store_tenant_next(struct store_txn *txn, struct span after, struct store_tenant *out,
@@ -247,33 +218,35 @@ enum ks_status store_tenant_next(struct store_txn *txn, struct span after, struc
         return st;
     }
     if (value.len != 4) {
-        struct ks_failure here;
-
-        st = ks_fail(&here, KS_CORRUPT, NULL, "a tenant index entry cannot be read");
-        return txn_fail(txn, st, &here, why);
+        return txn_corrupt(txn, why, "a tenant index entry has %zu bytes", value.len);
     }
-    return store_tenant_get(txn, key_read_space(value), out, why);
+    st = store_tenant_get(txn, key_read_space(value), out, why);
+    return st == KS_NOT_FOUND
+               ? txn_corrupt(txn, why, "the index by id names tenant %.*s in vain", SPAN_ARG(key))
+               : st;
 }
 
 /* ---- changes ---- */
 
-/* Whether another tenant than `space` has the alias. */
+/* KS_EXISTS if another tenant than `space` has the alias, or one with the same hash. */
 static enum ks_status check_alias(struct store_txn *txn, struct span alias, uint32_t space,
                                   struct ks_failure *why)
 {
-    uint32_t other = 0;
+    struct key key;
+    struct span value;
     enum ks_status st;
 
     if (alias.len == 0) {
         return KS_OK;
     }
-    st = store_tenant_find_alias(txn, alias, &other, why);
-    if (st == KS_NOT_FOUND || (st == KS_OK && other == space)) {
-        return KS_OK;
+    assert(alias.len <= STORE_NAME_MAX);
+    alias_key(&key, alias);
+    st = txn_get(txn, KV_TENANT_ALIAS, &key, &value, why);
+    if (st == KS_OK && value.len >= 4 && key_read_space(value) != space) {
+        return ks_fail(why, KS_EXISTS, "alias-taken", "another tenant has the alias %.*s",
+                       SPAN_ARG(alias));
     }
-    return st == KS_OK ? ks_fail(why, KS_EXISTS, "alias-taken", "another tenant has the alias %.*s",
-                                 SPAN_ARG(alias))
-                       : st;
+    return st == KS_NOT_FOUND ? KS_OK : st;
 }
 
 static enum ks_status draw_space(struct store_txn *txn, uint32_t *space, struct ks_failure *why)
@@ -288,18 +261,35 @@ static enum ks_status draw_space(struct store_txn *txn, uint32_t *space, struct 
         struct ks_failure here;
 
         st = ks_fail(&here, KS_FULL, "store-full", "all key-space numbers have been used");
-        return txn_fail(txn, st, &here, why);
+        return txn_result(txn, st, &here, why);
     }
     *space = (uint32_t)next;
     return txn_meta_put(txn, meta_next_space, next + 1, why);
 }
 
+static enum ks_status put_in_new_space(struct store_txn *txn, const struct store_tenant *tenant,
+                                       uint32_t *space, struct ks_failure *why)
+{
+    enum ks_status st = draw_space(txn, space, why);
+
+    txn->touches_tenants = true;
+    if (st == KS_OK) {
+        st = put_record(txn, tenant, *space, why);
+    }
+    if (st == KS_OK) {
+        st = add_indexes(txn, tenant, *space, why);
+    }
+    return st == KS_OK ? space_counts_add(txn, *space, 0, 0, why) : st;
+}
+
 enum ks_status store_tenant_insert(struct store_txn *txn, const struct store_tenant *tenant,
                                    uint32_t *space, struct ks_failure *why)
 {
+    struct store_tenant kept;
     uint32_t drawn = 0;
     enum ks_status st = store_tenant_find(txn, tenant->id, &drawn, why);
 
+    assert(tenant->id.len > 0 && tenant->id.len <= STORE_ID_MAX);
     if (st == KS_OK) {
         return ks_fail(why, KS_EXISTS, "id-taken", "there is a tenant with the id %.*s",
                        SPAN_ARG(tenant->id));
@@ -310,33 +300,23 @@ enum ks_status store_tenant_insert(struct store_txn *txn, const struct store_ten
     if (st != KS_OK) {
         return st;
     }
-    txn->touches_tenants = true;
-    st = draw_space(txn, &drawn, why);
-    if (st == KS_OK) {
-        st = put_record(txn, tenant, drawn, why);
-    }
-    if (st == KS_OK) {
-        st = add_indexes(txn, tenant, drawn, why);
-    }
-    if (st == KS_OK) {
-        st = space_counts_add(txn, drawn, 0, 0, why);
-    }
+    arena_reset(&txn->arena);
+    kept = keep(txn, tenant);
+    st = put_in_new_space(txn, &kept, &drawn, why);
     if (st == KS_OK) {
         *space = drawn;
     }
     return st;
 }
 
-/* The stored tenant, its index parts copied, so that it outlives the writes that follow. */
-static enum ks_status get_copy(struct store_txn *txn, uint32_t space, struct store_tenant *out,
+static enum ks_status get_kept(struct store_txn *txn, uint32_t space, struct store_tenant *out,
                                struct ks_failure *why)
 {
-    enum ks_status st = store_tenant_get(txn, space, out, why);
+    struct store_tenant found;
+    enum ks_status st = store_tenant_get(txn, space, &found, why);
 
     if (st == KS_OK) {
-        out->id = arena_span(&txn->arena, out->id);
-        out->alias = arena_span(&txn->arena, out->alias);
-        out->cas = arena_span(&txn->arena, out->cas);
+        *out = keep(txn, &found);
     }
     return st;
 }
@@ -345,8 +325,11 @@ enum ks_status store_tenant_replace(struct store_txn *txn, const struct store_te
                                     struct ks_failure *why)
 {
     struct store_tenant old;
-    enum ks_status st = get_copy(txn, tenant->space, &old, why);
+    struct store_tenant kept;
+    enum ks_status st;
 
+    arena_reset(&txn->arena);
+    st = get_kept(txn, tenant->space, &old, why);
     if (st == KS_OK) {
         assert(span_eq(old.id, tenant->id));
         st = check_alias(txn, tenant->alias, tenant->space, why);
@@ -354,79 +337,54 @@ enum ks_status store_tenant_replace(struct store_txn *txn, const struct store_te
     if (st != KS_OK) {
         return st;
     }
+    kept = keep(txn, tenant);
     txn->touches_tenants = true;
     st = remove_indexes(txn, &old, why);
     if (st == KS_OK) {
-        st = put_record(txn, tenant, tenant->space, why);
+        st = put_record(txn, &kept, kept.space, why);
     }
-    if (st == KS_OK) {
-        st = add_indexes(txn, tenant, tenant->space, why);
-    }
-    return st;
+    return st == KS_OK ? add_indexes(txn, &kept, kept.space, why) : st;
 }
 
-/* The record is deleted, and the key space with all that is in it left to the purge. */
-static enum ks_status retire_space(struct store_txn *txn, uint32_t space, struct ks_failure *why)
+/* The tenant goes; its key space with all that is in it is left to the purge. */
+static enum ks_status retire(struct store_txn *txn, const struct store_tenant *tenant,
+                             struct ks_failure *why)
 {
     struct key key;
-    enum ks_status st;
+    enum ks_status st = remove_indexes(txn, tenant, why);
 
-    key_of_space(&key, space);
-    st = txn_del(txn, KV_TENANT, &key, why);
+    txn->touches_tenants = true;
+    key_of_space(&key, tenant->space);
     if (st == KS_OK) {
-        st = txn_put(txn, KV_PURGE, &key, span_of(NULL, 0), why);
+        st = txn_del(txn, KV_TENANT, &key, why);
     }
-    return st;
+    return st == KS_OK ? txn_put(txn, KV_PURGE, &key, span_of(NULL, 0), why) : st;
 }
 
 enum ks_status store_tenant_delete(struct store_txn *txn, uint32_t space, struct ks_failure *why)
 {
     struct store_tenant old;
-    enum ks_status st = get_copy(txn, space, &old, why);
+    enum ks_status st;
 
-    if (st != KS_OK) {
-        return st;
-    }
-    txn->touches_tenants = true;
-    st = remove_indexes(txn, &old, why);
-    return st == KS_OK ? retire_space(txn, space, why) : st;
+    arena_reset(&txn->arena);
+    st = get_kept(txn, space, &old, why);
+    return st == KS_OK ? retire(txn, &old, why) : st;
 }
 
 enum ks_status store_device_delete_all(struct store_txn *txn, uint32_t *space,
                                        struct ks_failure *why)
 {
     struct store_tenant tenant;
-    struct key key;
-    struct span bytes;
     uint32_t drawn = 0;
     enum ks_status st;
 
-    key_of_space(&key, *space);
-    st = txn_get(txn, KV_TENANT, &key, &bytes, why);
-    if (st != KS_OK) {
-        return st;
-    }
-    bytes = arena_span(&txn->arena, bytes);
-    st = record_decode_tenant(bytes, *space, &tenant, why);
-    if (st != KS_OK) {
-        return st;
-    }
-    txn->touches_tenants = true;
-    st = remove_indexes(txn, &tenant, why);
+    arena_reset(&txn->arena);
+    st = get_kept(txn, *space, &tenant, why);
     if (st == KS_OK) {
-        st = retire_space(txn, *space, why);
+        st = retire(txn, &tenant, why);
     }
     if (st == KS_OK) {
-        st = draw_space(txn, &drawn, why);
-    }
-    if (st == KS_OK) {
-        st = put_record(txn, &tenant, drawn, why);
-    }
-    if (st == KS_OK) {
-        st = add_indexes(txn, &tenant, drawn, why);
-    }
-    if (st == KS_OK) {
-        st = space_counts_add(txn, drawn, 0, 0, why);
+        st = put_in_new_space(txn, &tenant, &drawn, why);
     }
     if (st == KS_OK) {
         *space = drawn;

@@ -3,7 +3,8 @@
  * error, the write count, scratch memory.
  *
  * Threads:   as store/store.h.
- * Ownership: scratch and arena live as long as the transaction; the arena is reset at renew.
+ * Ownership: values found are borrowed as store/kv.h says; scratch and arena belong to the
+ * operation that runs, which clears them before it uses them.
  */
 #pragma once
 
@@ -50,26 +51,20 @@ KS_MUST_CHECK enum ks_status txn_del(struct store_txn *txn, enum kv_table table,
 /* The first entry at or behind `from`. */
 KS_MUST_CHECK enum ks_status txn_seek(struct store_txn *txn, enum kv_table table, struct span from,
                                       struct span *key, struct span *value, struct ks_failure *why);
-/* A failure that is the store's, not an answer: sticks. */
-enum ks_status txn_fail(struct store_txn *txn, enum ks_status status, const struct ks_failure *from,
-                        struct ks_failure *why);
+/* KS_FULL, KS_CORRUPT and the like stick to the transaction, answers do not: returns `status`, or
+ * the failure that stuck before. */
+enum ks_status txn_result(struct store_txn *txn, enum ks_status status,
+                          const struct ks_failure *from, struct ks_failure *why);
+/* KS_CORRUPT, which sticks. */
+enum ks_status txn_corrupt(struct store_txn *txn, struct ks_failure *why, const char *format, ...)
+    KS_PRINTF(3, 4);
 
-/* Numbers in META: a missing one is 0. */
+/* A number of META: 0 if it is missing. */
 KS_MUST_CHECK enum ks_status txn_meta_get(struct store_txn *txn, const char *name, uint64_t *value,
                                           struct ks_failure *why);
 KS_MUST_CHECK enum ks_status txn_meta_put(struct store_txn *txn, const char *name, uint64_t value,
                                           struct ks_failure *why);
 
-/* Counters of a key space (tenant_table.c). */
-struct space_counts {
-    uint64_t devices;
-    uint64_t credentials;
-};
-KS_MUST_CHECK enum ks_status space_counts_get(struct store_txn *txn, uint32_t space,
-                                              struct space_counts *out, struct ks_failure *why);
-KS_MUST_CHECK enum ks_status space_counts_add(struct store_txn *txn, uint32_t space,
-                                              int64_t devices, int64_t credentials,
-                                              struct ks_failure *why);
-
-extern const char meta_next_space[];
-extern const char meta_outbox_seq[];
+/* What META holds beside its format and the instance's id (store.c). */
+extern const char meta_next_space[]; /* the key-space number to be drawn next */
+extern const char meta_outbox_seq[]; /* the last one given to an entry */

@@ -8,6 +8,7 @@
 
 #include "store/bytes.h"
 #include "store/record.h"
+#include "store/space_counts.h"
 #include "store/txn.h"
 
 struct verify {
