@@ -13,6 +13,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "store/store.h"
+#include "store/writer_batch.h"
 
 enum {
     PURGE_A_TURN = 500,   /* entries swept between batches */
@@ -44,18 +45,26 @@ struct writer {
     struct lock lock; /* guards all below */
     pthread_cond_t work;
     struct lane lane[WRITER_LANES];
-    unsigned turn; /* lane to take from next */
+    unsigned turn;    /* lane to take from next */
+    uint64_t refused; /* by writer_submit, not yet counted */
     bool stopping;
     bool disk_low;
     bool read_only;
 };
 
-/* ---- batches: lists of jobs ---- */
+/* ---- queues ---- */
 
-struct batch {
-    struct writer_job *job[WRITER_BATCH];
-    size_t count;
-};
+static void push(struct lane *lane, struct writer_job *job)
+{
+    job->next = NULL;
+    if (lane->first == NULL) {
+        lane->first = job;
+    } else {
+        lane->last->next = job;
+    }
+    lane->last = job;
+    lane->count++;
+}
 
 static struct writer_job *pop(struct lane *lane)
 {
@@ -71,7 +80,7 @@ static struct writer_job *pop(struct lane *lane)
 }
 
 /* The lanes in turn, so that a bulk load over HTTP does not hold up logins, nor they it. */
-static void take_batch_locked(struct writer *writer, struct batch *batch)
+static void take_batch_locked(struct writer *writer, struct writer_batch *batch)
 {
     batch->count = 0;
     while (batch->count < WRITER_BATCH) {
@@ -87,33 +96,6 @@ static void take_batch_locked(struct writer *writer, struct batch *batch)
         batch->job[batch->count++] = pop(&writer->lane[writer->turn]);
         writer->turn = (writer->turn + 1) % WRITER_LANES;
     }
-}
-
-static void set_status(struct writer_job *job, enum ks_status status, const struct ks_failure *why)
-{
-    job->status = status;
-    job->why = *why;
-}
-
-static void fail_jobs(struct writer_job *const *jobs, size_t count, enum ks_status status,
-                      const struct ks_failure *why)
-{
-    for (size_t i = 0; i < count; i++) {
-        set_status(jobs[i], status, why);
-    }
-}
-
-static void answer_batch(struct writer *writer, struct batch *batch)
-{
-    for (size_t i = 0; i < batch->count; i++) {
-        struct writer_job *job = batch->job[i];
-        bool failed = job->status == KS_IO || job->status == KS_FULL ||
-                      job->status == KS_DISK_FULL || job->status == KS_CORRUPT;
-
-        counters_add(writer->counters, failed ? COUNTER_STORE_FAILURES : COUNTER_STORE_JOBS, 1);
-        job->done(job, job->status, &job->why);
-    }
-    batch->count = 0;
 }
 
 /* ---- health ---- */
@@ -156,11 +138,9 @@ static void watch_disk(struct writer *writer)
     }
 }
 
-static enum ks_status health_locked(const struct writer *writer, struct ks_failure *why)
+/* Why writes are refused; KS_OK if they are not. */
+static enum ks_status refusal_locked(const struct writer *writer, struct ks_failure *why)
 {
-    if (writer->stopping) {
-        return ks_fail(why, KS_UNAVAILABLE, "busy", "the registry is shutting down");
-    }
     if (writer->read_only) {
         return ks_fail(why, KS_UNAVAILABLE, "read-only",
                        "the store is read-only after an I/O error; restart the registry");
@@ -172,148 +152,71 @@ static enum ks_status health_locked(const struct writer *writer, struct ks_failu
     return KS_OK;
 }
 
+static enum ks_status refusal(struct writer *writer, struct ks_failure *why)
+{
+    enum ks_status st;
+
+    lock_take(&writer->lock);
+    st = refusal_locked(writer, why);
+    lock_give(&writer->lock);
+    return st;
+}
+
+static enum ks_status stopping_locked(const struct writer *writer, struct ks_failure *why)
+{
+    return writer->stopping ? ks_fail(why, KS_UNAVAILABLE, "busy", "the registry is shutting down")
+                            : KS_OK;
+}
+
 enum ks_status writer_health(struct writer *writer, struct ks_failure *why)
 {
     enum ks_status st;
 
     lock_take(&writer->lock);
-    st = health_locked(writer, why);
+    st = stopping_locked(writer, why);
+    if (st == KS_OK) {
+        st = refusal_locked(writer, why);
+    }
     lock_give(&writer->lock);
     return st;
 }
 
-/* ---- running ---- */
+/* ---- the thread ---- */
 
-enum run_result {
-    RUN_COMMITTED,
-    RUN_FAILED,   /* all jobs of the run have their status */
-    RUN_OFFENDER, /* a job failed after it had written; nothing was committed */
-    RUN_FULL,     /* the transaction or the map is full; nothing was committed */
-};
-
-static enum run_result commit(struct writer *writer, struct store_txn *txn,
-                              struct writer_job *const *jobs, size_t count)
+static enum counter counter_of(enum ks_status status)
 {
-    struct ks_failure why = {0};
-    enum ks_status st = store_write_commit(txn, &why);
-
-    if (st == KS_OK) {
-        counters_add(writer->counters, COUNTER_STORE_BATCHES, 1);
-        return RUN_COMMITTED;
-    }
-    if (st == KS_FULL) {
-        fail_jobs(jobs, count, st, &why);
-        return RUN_FULL;
-    }
-    if (st == KS_IO || st == KS_CORRUPT) {
-        become_read_only(writer, &why);
-    }
-    fail_jobs(jobs, count, st == KS_IO ? KS_UNAVAILABLE : st, &why);
-    return RUN_FAILED;
+    return status == KS_IO || status == KS_FULL || status == KS_DISK_FULL || status == KS_CORRUPT
+               ? COUNTER_STORE_FAILURES
+               : COUNTER_STORE_JOBS;
 }
 
-/* Runs the jobs in one transaction and commits. *offender: whose fault RUN_OFFENDER is. */
-static enum run_result run_jobs(struct writer *writer, struct writer_job *const *jobs, size_t count,
-                                size_t *offender)
+static void run_batch(struct writer *writer, struct writer_batch *batch)
 {
-    struct store_txn *txn = NULL;
     struct ks_failure why = {0};
-    enum ks_status st = store_write_begin(writer->store, &txn, &why);
-
-    if (st != KS_OK) {
-        if (st == KS_IO) {
-            become_read_only(writer, &why);
-        }
-        fail_jobs(jobs, count, st == KS_IO ? KS_UNAVAILABLE : st, &why);
-        return RUN_FAILED;
-    }
-    for (size_t i = 0; i < count; i++) {
-        uint64_t before = store_txn_writes(txn);
-        struct writer_job *job = jobs[i];
-
-        job->why = (struct ks_failure){0};
-        job->status = job->run(job, txn, &job->why);
-        if (store_txn_error(txn, &why) == KS_OK &&
-            (job->status == KS_OK || store_txn_writes(txn) == before)) {
-            continue;
-        }
-        st = store_txn_error(txn, &why);
-        store_write_abort(txn);
-        if (st != KS_OK) {
-            set_status(job, st, &why);
-        }
-        if (st == KS_FULL && count > 1) {
-            return RUN_FULL;
-        }
-        *offender = i;
-        return RUN_OFFENDER;
-    }
-    if (store_txn_writes(txn) == 0) { /* nothing to make durable */
-        store_write_abort(txn);
-        return RUN_COMMITTED;
-    }
-    return commit(writer, txn, jobs, count);
-}
-
-/* A failed run gave statuses that do not count: the jobs run again. Terminates: each step has fewer
- * jobs, or removes one for good. */
-static void run_all(struct writer *writer, struct writer_job **jobs, size_t count)
-{
-    while (count > 0) {
-        size_t offender = 0;
-
-        switch (run_jobs(writer, jobs, count, &offender)) {
-        case RUN_COMMITTED:
-        case RUN_FAILED:
-            return;
-        case RUN_FULL:
-            if (count == 1) {
-                return; /* it alone does not fit: its status says so */
-            }
-            run_all(writer, jobs, count / 2);
-            jobs += count / 2;
-            count -= count / 2;
-            break;
-        case RUN_OFFENDER:
-            if (count == 1) {
-                return;
-            }
-            {
-                struct writer_job *guilty = jobs[offender];
-
-                for (size_t i = offender; i + 1 < count; i++) {
-                    jobs[i] = jobs[i + 1];
-                }
-                jobs[count - 1] = guilty;
-                run_all(writer, jobs, count - 1);
-                jobs += count - 1; /* then the offender alone */
-                count = 1;
-            }
-            break;
-        }
-    }
-}
-
-static void run_batch(struct writer *writer, struct batch *batch)
-{
-    struct writer_job *jobs[WRITER_BATCH];
-    struct ks_failure why = {0};
+    unsigned commits = 0;
+    bool refused;
     enum ks_status st;
 
     watch_disk(writer);
-    lock_take(&writer->lock);
-    st = writer->read_only || writer->disk_low ? health_locked(writer, &why) : KS_OK;
-    lock_give(&writer->lock);
-    if (st != KS_OK && why.reason != NULL && strcmp(why.reason, "busy") != 0) {
-        counters_add(writer->counters, COUNTER_STORE_REFUSED, batch->count);
-        fail_jobs(batch->job, batch->count, st, &why);
+    st = refusal(writer, &why);
+    refused = st != KS_OK;
+    if (refused) {
+        writer_batch_fail(batch, st, &why);
     } else {
-        for (size_t i = 0; i < batch->count; i++) {
-            jobs[i] = batch->job[i]; /* run_all reorders its own; answers keep theirs */
+        st = writer_batch_run(batch, writer->store, &commits, &why);
+        if (st != KS_OK && st != KS_DISK_FULL) {
+            become_read_only(writer, &why);
         }
-        run_all(writer, jobs, batch->count);
     }
-    answer_batch(writer, batch);
+    counters_add(writer->counters, COUNTER_STORE_BATCHES, commits);
+    writer->purging |= commits > 0; /* a deletion may have been among them: a look is one seek */
+    for (size_t i = 0; i < batch->count; i++) {
+        struct writer_job *job = batch->job[i];
+
+        counters_add(writer->counters, refused ? COUNTER_STORE_REFUSED : counter_of(job->status),
+                     1);
+        job->done(job, job->status, &job->why);
+    }
 }
 
 /* Sweeps a bit of what deleted tenants left behind. */
@@ -325,7 +228,7 @@ static void sweep(struct writer *writer)
     bool done = false;
     enum ks_status st;
 
-    if (!writer->purging || writer_health(writer, &why) != KS_OK) {
+    if (!writer->purging || refusal(writer, &why) != KS_OK) {
         return;
     }
     st = store_write_begin(writer->store, &txn, &why);
@@ -372,39 +275,40 @@ static bool has_work_locked(const struct writer *writer)
 
 /* Waits for jobs, at most a second, so that the watermark lifts and house is kept without jobs too;
  * not at all while there is something to sweep. False: stopping, and all is done. */
-static bool wait_for_work(struct writer *writer, struct batch *batch)
+static bool wait_for_work(struct writer *writer, struct writer_batch *batch)
 {
     struct timespec until;
+    uint64_t refused;
     bool more;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += 1;
     lock_take(&writer->lock);
-    if (!has_work_locked(writer) && !writer->stopping && !writer->purging) {
+    if (!has_work_locked(writer) && !writer->stopping &&
+        !(writer->purging && refusal_locked(writer, NULL) == KS_OK)) {
         (void)pthread_cond_timedwait(&writer->work, &writer->lock.mutex, &until);
     }
     take_batch_locked(writer, batch);
     more = batch->count > 0 || !writer->stopping;
+    refused = writer->refused;
+    writer->refused = 0;
     lock_give(&writer->lock);
+    counters_add(writer->counters, COUNTER_STORE_REFUSED, refused);
     return more;
 }
 
 static void *writer_main(void *arg)
 {
     struct writer *writer = arg;
-    struct batch *batch = calloc(1, sizeof(*batch));
+    struct writer_batch batch = {0};
 
-    if (batch == NULL) {
-        abort();
-    }
-    while (wait_for_work(writer, batch)) {
-        bool idle = batch->count == 0;
+    while (wait_for_work(writer, &batch)) {
+        bool idle = batch.count == 0;
 
         if (idle) {
             watch_disk(writer);
         } else {
-            run_batch(writer, batch);
-            writer->purging = true; /* a delete may have been among them; a look costs one seek */
+            run_batch(writer, &batch);
         }
         if (idle || ++writer->unswept >= SWEEP_EVERY) {
             sweep(writer);
@@ -412,7 +316,6 @@ static void *writer_main(void *arg)
         }
         keep_house(writer);
     }
-    free(batch);
     return NULL;
 }
 
@@ -456,23 +359,16 @@ enum ks_status writer_open(struct writer **out, struct store *store,
 enum ks_status writer_submit(struct writer *writer, enum writer_lane lane, struct writer_job *job,
                              struct ks_failure *why)
 {
-    struct lane *queue = &writer->lane[lane];
-    enum ks_status st = KS_OK;
+    enum ks_status st;
 
-    job->next = NULL;
     lock_take(&writer->lock);
-    if (writer->stopping) {
-        st = health_locked(writer, why);
-    } else if (queue->count >= writer->options.lane_depth) {
+    st = stopping_locked(writer, why);
+    if (st == KS_OK && writer->lane[lane].count >= writer->options.lane_depth) {
         st = ks_fail(why, KS_BUSY, "busy", "too many writes wait; try again");
-    } else {
-        if (queue->first == NULL) {
-            queue->first = job;
-        } else {
-            queue->last->next = job;
-        }
-        queue->last = job;
-        queue->count++;
+        writer->refused++;
+    }
+    if (st == KS_OK) {
+        push(&writer->lane[lane], job);
         (void)pthread_cond_signal(&writer->work);
     }
     lock_give(&writer->lock);

@@ -9,8 +9,9 @@
  *
  * Failure classes: a job that refuses without having written is answered with its status, the
  * others commit. A job that fails after writing: abort, all but the offender in one transaction,
- * then the offender alone. KS_FULL: halve the batch, down to one. A commit that fails with KS_IO or
- * KS_DISK_FULL: every job of the batch gets that status and nothing is run again; KS_IO makes the
+ * then the offender alone. KS_FULL: halve the batch, down to one. A transaction that cannot be
+ * written for another reason (KS_IO, KS_DISK_FULL, at commit KS_CORRUPT): every job of the batch
+ * that is not committed gets that status and nothing is run again; all but KS_DISK_FULL make the
  * writer refuse everything (KS_UNAVAILABLE "read-only") until restart. Below the free-space
  * watermark jobs are refused with KS_DISK_FULL "disk-full" before they touch LMDB; this lifts by
  * itself.
