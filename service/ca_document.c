@@ -39,21 +39,6 @@ static const struct member_rule ca_rules[] = {
 
 /* ---- reading ---- */
 
-static enum ks_status refuse_member(const struct member_path *up, const char *name,
-                                    const char *text, struct ks_failure *why)
-{
-    const struct member_path at = {.up = up, .name = name};
-
-    return member_refuse(&at, why, "%s", text);
-}
-
-static struct span bytes_of(struct arena *arena, const json_t *base64)
-{
-    unsigned char *bytes = arena_alloc(arena, BASE64_DECODED_MAX(json_string_length(base64)));
-
-    return member_binary_decode(base64, bytes);
-}
-
 static enum ks_status normalize_dn(const struct member_path *at, json_t *ca, struct ks_failure *why)
 {
     const json_t *given = json_object_get(ca, "subject-dn");
@@ -67,10 +52,10 @@ static enum ks_status normalize_dn(const struct member_path *at, json_t *ca, str
     buf_init(&dn, 0);
     st = dn_normalize(json_text_of(given), &dn, &cause);
     if (st != KS_OK) {
-        st = member_refuse_with(at, "subject-dn", &cause, why);
+        st = member_refuse_member(at, "subject-dn", why, cause.text);
     } else if (dn.len > STORE_NAME_MAX ||
                json_object_set_new(ca, "subject-dn", json_text_try(buf_span(&dn))) != 0) {
-        st = refuse_member(at, "subject-dn", "cannot be kept: too long, or not UTF-8", why);
+        st = member_refuse_member(at, "subject-dn", why, "cannot be kept: too long, or not UTF-8");
     }
     buf_done(&dn);
     return st;
@@ -114,11 +99,12 @@ static enum ks_status read_certificate(const struct member_path *at, struct aren
     if (given == NULL) {
         return KS_OK;
     }
-    if (certificate_parse(bytes_of(arena, given), arena, &cert, &cause) != KS_OK) {
-        return member_refuse_with(at, "cert", &cause, why);
+    if (certificate_parse(member_binary_bytes(arena, given), arena, &cert, &cause) != KS_OK) {
+        return member_refuse_member(at, "cert", why, cause.text);
     }
     if (!set_from_certificate(ca, &cert)) {
-        return refuse_member(at, "cert", "has a subject or a validity that cannot be kept", why);
+        return member_refuse_member(at, "cert", why,
+                                    "has a subject or a validity that cannot be kept");
     }
     if (json_is_true(json_object_get(ca, "ocsp-revocation-enabled")) &&
         json_object_get(ca, "ocsp-responder-cert") == NULL) {
@@ -135,7 +121,7 @@ static enum ks_status check_complete(const struct member_path *at, const json_t 
 
     for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
         if (json_object_get(ca, required[i]) == NULL) {
-            return refuse_member(at, required[i], "is required where there is no cert", why);
+            return member_refuse_member(at, required[i], why, "is required where there is no cert");
         }
     }
     return KS_OK;
@@ -144,12 +130,12 @@ static enum ks_status check_complete(const struct member_path *at, const json_t 
 static enum ks_status check_key(const struct member_path *at, struct arena *arena, const json_t *ca,
                                 struct ks_failure *why)
 {
-    struct span key = bytes_of(arena, json_object_get(ca, "public-key"));
+    struct span key = member_binary_bytes(arena, json_object_get(ca, "public-key"));
     struct span algorithm = json_text_of(json_object_get(ca, "algorithm"));
     struct ks_failure cause = {0};
 
     if (public_key_check(key, algorithm, &cause) != KS_OK) {
-        return member_refuse_with(at, "public-key", &cause, why);
+        return member_refuse_member(at, "public-key", why, cause.text);
     }
     return KS_OK;
 }
@@ -158,12 +144,13 @@ static enum ks_status check_flags(const struct member_path *at, const json_t *ca
                                   struct ks_failure *why)
 {
     if (json_is_true(json_object_get(ca, "auto-provision-as-gateway"))) {
-        return refuse_member(at, "auto-provision-as-gateway", "true is not supported yet", why);
+        return member_refuse_member(at, "auto-provision-as-gateway", why,
+                                    "true is not supported yet");
     }
     if (json_is_true(json_object_get(ca, "ocsp-revocation-enabled")) &&
         json_object_get(ca, "ocsp-responder-cert") == NULL) {
-        return refuse_member(at, "ocsp-revocation-enabled",
-                             "needs a cert or an ocsp-responder-cert", why);
+        return member_refuse_member(at, "ocsp-revocation-enabled", why,
+                                    "needs a cert or an ocsp-responder-cert");
     }
     return KS_OK;
 }
@@ -221,7 +208,7 @@ enum ks_status ca_document_render(struct arena *arena, const json_t *ca, struct 
         return ks_fail(why, KS_CORRUPT, NULL, "a stored CA's validity cannot be read");
     }
     out->subject_dn = arena_span(arena, json_text_of(json_object_get(ca, "subject-dn")));
-    out->public_key = bytes_of(arena, json_object_get(ca, "public-key"));
+    out->public_key = member_binary_bytes(arena, json_object_get(ca, "public-key"));
     hash = sha256_of_pair(out->subject_dn, out->public_key);
     memcpy(out->key_hash, hash.bytes, sizeof(out->key_hash));
     out->flags = json_is_true(json_object_get(ca, "auto-provisioning-enabled"))

@@ -34,7 +34,8 @@ static bool is_user_name(struct span text)
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
 
-        if (!is_lower_or_digit(c) && !(c >= 'A' && c <= 'Z') && memchr("-_=.", c, 4) == NULL) {
+        if (!is_lower_or_digit(c) && !(c >= 'A' && c <= 'Z') && c != '-' && c != '_' && c != '=' &&
+            c != '.') {
             return false;
         }
     }
@@ -47,14 +48,6 @@ static bool is_not_empty(struct span text)
 }
 
 /* ---- credentials ---- */
-
-static enum ks_status refuse_member(const struct member_path *up, const char *name,
-                                    const char *text, struct ks_failure *why)
-{
-    const struct member_path at = {.up = up, .name = name};
-
-    return member_refuse(&at, why, "%s", text);
-}
 
 static const struct member_rule type_rule = {.name = "type",
                                              .kind = MEMBER_TEXT,
@@ -119,7 +112,8 @@ static enum ks_status take_subject(const struct member_path *at, json_t *credent
                              json_pack("[{so, so}]", "not-before",
                                        member_time_new(cert.not_before_ms), "not-after",
                                        member_time_new(cert.not_after_ms))) != 0)) {
-        st = refuse_member(at, "cert", "has a subject or a validity that cannot be kept", why);
+        st = member_refuse_member(at, "cert", why,
+                                  "has a subject or a validity that cannot be kept");
     }
     (void)json_object_del(credential, "cert");
     arena_done(&arena);
@@ -138,7 +132,7 @@ static enum ks_status normalize_auth_id(const struct member_path *at, json_t *cr
     if (dn_normalize(given, &dn, NULL) == KS_OK &&
         (dn.len > STORE_NAME_MAX ||
          json_object_set_new(credential, "auth-id", json_text_try(buf_span(&dn))) != 0)) {
-        st = refuse_member(at, "auth-id", "cannot be kept: too long, or not UTF-8", why);
+        st = member_refuse_member(at, "auth-id", why, "cannot be kept: too long, or not UTF-8");
     }
     buf_done(&dn);
     return st;
@@ -156,10 +150,11 @@ static enum ks_status finish_x509(const struct member_path *at, json_t *given, j
         st = normalize_auth_id(at, credential, why);
     }
     if (st == KS_OK && json_text_of(json_object_get(credential, "auth-id")).len == 0) {
-        st = refuse_member(at, "auth-id", "is required and must not be empty, or a cert", why);
+        st = member_refuse_member(at, "auth-id", why,
+                                  "is required and must not be empty, or a cert");
     }
     if (st == KS_OK && json_array_size(json_object_get(credential, "secrets")) != 1) {
-        st = refuse_member(at, "secrets", "must have exactly one element", why);
+        st = member_refuse_member(at, "secrets", why, "must have exactly one element");
     }
     return st;
 }
@@ -235,7 +230,7 @@ static enum ks_status check_hashes(const struct member_path *up, const json_t *c
         if (span_eq(json_text_of(json_object_get(secret, "hash-function")), SPAN("bcrypt")) &&
             passwords_check_hash(json_text_of(json_object_get(secret, "pwd-hash")), max_bcrypt_cost,
                                  &cause) != KS_OK) {
-            return member_refuse_with(&here, "pwd-hash", &cause, why);
+            return member_refuse_member(&here, "pwd-hash", why, cause.text);
         }
     }
     return KS_OK;

@@ -44,6 +44,14 @@ enum ks_status member_refuse(const struct member_path *at, struct ks_failure *wh
     return KS_INVALID;
 }
 
+enum ks_status member_refuse_member(const struct member_path *up, const char *name,
+                                    struct ks_failure *why, const char *text)
+{
+    const struct member_path at = {.up = up, .name = name};
+
+    return member_refuse(&at, why, "%s", text);
+}
+
 /* ---- structures ---- */
 
 static enum ks_status read_null(const struct member_path *at, const struct member_rule *rule,
@@ -389,12 +397,4 @@ enum ks_status member_check_distinct(const struct member_path *up, const json_t 
         }
     }
     return KS_OK;
-}
-
-enum ks_status member_refuse_with(const struct member_path *up, const char *name,
-                                  const struct ks_failure *cause, struct ks_failure *why)
-{
-    const struct member_path at = {.up = up, .name = name};
-
-    return member_refuse(&at, why, "%s", cause->text);
 }

@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/span.h"
 #include "base/status.h"
 
@@ -34,9 +35,9 @@ struct member_path {
 enum ks_status member_refuse(const struct member_path *at, struct ks_failure *why,
                              const char *format, ...) KS_PRINTF(3, 4);
 
-/* The same for a member of the object at `up`, in the words of another part. */
-enum ks_status member_refuse_with(const struct member_path *up, const char *name,
-                                  const struct ks_failure *cause, struct ks_failure *why);
+/* The same for a member of the object at `up`. */
+enum ks_status member_refuse_member(const struct member_path *up, const char *name,
+                                    struct ks_failure *why, const char *text);
 
 enum member_kind {
     MEMBER_FLAG,    /* boolean */
@@ -113,5 +114,5 @@ KS_MUST_CHECK enum ks_status member_check_distinct(const struct member_path *up,
 bool member_parse_time(const json_t *text, int64_t *ms);
 /* The text that is stored for a moment; NULL if timestamps cannot express it. */
 json_t *member_time_new(int64_t ms);
-/* The bytes of a stored MEMBER_BINARY in memory of the caller: BASE64_DECODED_MAX of its length. */
-struct span member_binary_decode(const json_t *text, unsigned char *bytes);
+/* The bytes of a stored MEMBER_BINARY, in the arena. */
+struct span member_binary_bytes(struct arena *arena, const json_t *text);

@@ -192,8 +192,9 @@ enum ks_status member_scalar_time(const struct member_path *at, const struct mem
     return KS_OK;
 }
 
-struct span member_binary_decode(const json_t *text, unsigned char *bytes)
+struct span member_binary_bytes(struct arena *arena, const json_t *text)
 {
+    unsigned char *bytes = arena_alloc(arena, BASE64_DECODED_MAX(json_string_length(text)));
     size_t len = 0;
 
     return base64_decode(json_text_of(text), bytes, &len) ? span_of(bytes, len) : SPAN("");

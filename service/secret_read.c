@@ -16,14 +16,6 @@
         .name = "comment", .kind = MEMBER_TEXT                                                     \
     }
 
-static enum ks_status refuse_member(const struct member_path *up, const char *name,
-                                    const char *text, struct ks_failure *why)
-{
-    const struct member_path at = {.up = up, .name = name};
-
-    return member_refuse(&at, why, "%s", text);
-}
-
 /* As given: before the fractions are cut off. */
 static enum ks_status check_order(const struct member_path *at, const json_t *given,
                                   struct ks_failure *why)
@@ -33,7 +25,7 @@ static enum ks_status check_order(const struct member_path *at, const json_t *gi
 
     if (member_parse_time(json_object_get(given, "not-before"), &from) &&
         member_parse_time(json_object_get(given, "not-after"), &until) && from > until) {
-        return refuse_member(at, "not-before", "must not be later than not-after", why);
+        return member_refuse_member(at, "not-before", why, "must not be later than not-after");
     }
     return KS_OK;
 }
@@ -65,7 +57,7 @@ static enum ks_status finish_plain(const struct member_path *at, json_t *secret,
 
     if (passwords_check_plain(json_text_of(json_object_get(secret, "pwd-plain")), &cause) !=
         KS_OK) {
-        return member_refuse_with(at, "pwd-plain", &cause, why);
+        return member_refuse_member(at, "pwd-plain", why, cause.text);
     }
     (void)json_object_del(secret, "hash-function");
     (void)json_object_del(secret, "pwd-hash");
@@ -93,11 +85,11 @@ static enum ks_status finish_password(const struct member_path *at, json_t *give
         return KS_OK;
     }
     if (json_object_get(secret, "pwd-hash") == NULL) {
-        return refuse_member(at, "pwd-hash", "is required, or pwd-plain, or the id of a secret",
-                             why);
+        return member_refuse_member(at, "pwd-hash", why,
+                                    "is required, or pwd-plain, or the id of a secret");
     }
     if (json_object_get(secret, "hash-function") == NULL) {
-        return refuse_member(at, "hash-function", "is required with pwd-hash", why);
+        return member_refuse_member(at, "hash-function", why, "is required with pwd-hash");
     }
     return KS_OK;
 }
@@ -106,16 +98,9 @@ static enum ks_status finish_psk(const struct member_path *at, json_t *given, js
                                  struct ks_failure *why)
 {
     if (json_object_get(secret, "key") == NULL && !refers(secret)) {
-        return refuse_member(at, "key", "is required, or the id of a secret", why);
+        return member_refuse_member(at, "key", why, "is required, or the id of a secret");
     }
     return check_order(at, given, why);
-}
-
-static struct span bytes_of(struct arena *arena, const json_t *base64)
-{
-    unsigned char *bytes = arena_alloc(arena, BASE64_DECODED_MAX(json_string_length(base64)));
-
-    return member_binary_decode(base64, bytes);
 }
 
 enum ks_status secret_read_certificate(const struct member_path *at, struct arena *arena,
@@ -124,8 +109,8 @@ enum ks_status secret_read_certificate(const struct member_path *at, struct aren
 {
     struct ks_failure cause = {0};
 
-    if (certificate_parse(bytes_of(arena, base64), arena, out, &cause) != KS_OK) {
-        return member_refuse_with(at, "cert", &cause, why);
+    if (certificate_parse(member_binary_bytes(arena, base64), arena, out, &cause) != KS_OK) {
+        return member_refuse_member(at, "cert", why, cause.text);
     }
     return KS_OK;
 }
@@ -171,7 +156,7 @@ static enum ks_status take_key(const struct member_path *at, json_t *given, json
             (void)json_object_set_new(secret, taken[i].name, taken[i].value);
         }
     }
-    return ok ? KS_OK : refuse_member(at, "cert", "has a validity that cannot be kept", why);
+    return ok ? KS_OK : member_refuse_member(at, "cert", why, "has a validity that cannot be kept");
 }
 
 static enum ks_status check_key(const struct member_path *at, struct arena *arena,
@@ -182,11 +167,12 @@ static enum ks_status check_key(const struct member_path *at, struct arena *aren
     struct ks_failure cause = {0};
 
     if (key == NULL || algorithm == NULL) {
-        return refuse_member(at, key == NULL ? "key" : "algorithm",
-                             "is required where there is no cert", why);
+        return member_refuse_member(at, key == NULL ? "key" : "algorithm", why,
+                                    "is required where there is no cert");
     }
-    if (public_key_check(bytes_of(arena, key), json_text_of(algorithm), &cause) != KS_OK) {
-        return member_refuse_with(at, "key", &cause, why);
+    if (public_key_check(member_binary_bytes(arena, key), json_text_of(algorithm), &cause) !=
+        KS_OK) {
+        return member_refuse_member(at, "key", why, cause.text);
     }
     return KS_OK;
 }
