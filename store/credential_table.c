@@ -14,7 +14,6 @@ static enum ks_status look_up(struct store_txn *txn, uint32_t space, struct span
 {
     struct key key;
     struct span value;
-    struct ks_failure here;
     enum ks_status st;
 
     if (type.len == 0 || type.len > STORE_TYPE_MAX || auth_id.len == 0 ||
@@ -23,9 +22,10 @@ static enum ks_status look_up(struct store_txn *txn, uint32_t space, struct span
     }
     key_of_auth(&key, space, type, auth_id);
     st = txn_get(txn, KV_AUTH, &key, &value, why);
-    return st == KS_OK
-               ? txn_result(txn, record_decode_credential(value, type, out, &here), &here, why)
-               : st;
+    if (st == KS_OK && !record_decode_credential(value, type, out)) {
+        return txn_unreadable(txn, "credentials", space, auth_id, why);
+    }
+    return st;
 }
 
 enum ks_status store_credential_get(struct store_txn *txn, uint32_t space, struct span type,

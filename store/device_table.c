@@ -102,7 +102,6 @@ enum ks_status store_device_get(struct store_txn *txn, uint32_t space, struct sp
 {
     struct key key;
     struct span value;
-    struct ks_failure here;
     enum ks_status st;
 
     if (id.len == 0 || id.len > STORE_ID_MAX) {
@@ -110,8 +109,10 @@ enum ks_status store_device_get(struct store_txn *txn, uint32_t space, struct sp
     }
     key_of_device(&key, space, id);
     st = txn_get(txn, KV_DEVICE, &key, &value, why);
-    return st == KS_OK ? txn_result(txn, record_decode_device(value, id, out, &here), &here, why)
-                       : st;
+    if (st == KS_OK && !record_decode_device(value, id, out)) {
+        return txn_unreadable(txn, "device", space, id, why);
+    }
+    return st;
 }
 
 static enum ks_status get_kept(struct store_txn *txn, uint32_t space, struct span id,
@@ -202,7 +203,7 @@ enum ks_status store_device_next(struct store_txn *txn, uint32_t space, struct s
     struct key from;
     struct span key;
     struct span value;
-    struct ks_failure here;
+    struct span id;
     enum ks_status st;
 
     key_of_device(&from, space, after);
@@ -216,8 +217,9 @@ enum ks_status store_device_next(struct store_txn *txn, uint32_t space, struct s
     if (key.len <= 4 || key_read_space(key) != space) {
         return KS_NOT_FOUND;
     }
-    st = record_decode_device(value, span_of(key.ptr + 4, key.len - 4), out, &here);
-    return txn_result(txn, st, &here, why);
+    id = span_of(key.ptr + 4, key.len - 4);
+    return record_decode_device(value, id, out) ? KS_OK
+                                                : txn_unreadable(txn, "device", space, id, why);
 }
 
 enum ks_status store_device_count(struct store_txn *txn, uint32_t space, uint64_t *count,

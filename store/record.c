@@ -90,13 +90,25 @@ static bool get_i32(struct span bytes, size_t *at, int32_t *out)
     return true;
 }
 
+/* ---- what the records hold: within the bounds of store.h, which callers rely on ---- */
+
+static bool is_id(struct span id)
+{
+    return id.len > 0 && id.len <= STORE_ID_MAX;
+}
+
+static bool is_name(struct span name)
+{
+    return name.len > 0 && name.len <= STORE_NAME_MAX;
+}
+
 /* Segments lie one behind the other, a comma between, inside the text. */
 static bool check_answer(const struct store_answer *answer)
 {
     size_t count = store_segment_count(answer);
     uint64_t at = 0;
 
-    if (answer->segments.len % RECORD_SEGMENT_SIZE != 0) {
+    if (answer->segments.len % RECORD_SEGMENT_SIZE != 0 || count > STORE_LIST_MAX) {
         return false;
     }
     for (size_t i = 0; i < count; i++) {
@@ -114,17 +126,44 @@ static bool check_answer(const struct store_answer *answer)
 static bool check_strings(struct span list)
 {
     struct span entry;
+    size_t count = 0;
     size_t at = 0;
 
     while (store_strings_next(list, &at, &entry)) {
+        if (entry.len > STORE_ID_MAX || ++count > STORE_LIST_MAX) {
+            return false;
+        }
     }
     return at == list.len;
 }
 
-static enum ks_status corrupt(struct ks_failure *why, const char *what)
+static bool check_cas(struct span list)
 {
-    return ks_fail(why, KS_CORRUPT, NULL,
-                   "a %s record cannot be read (damaged, or written by a newer Koseki)", what);
+    struct store_ca ca;
+    size_t count = 0;
+    size_t at = 0;
+
+    while (store_cas_next(list, &at, &ca)) {
+        if (ca.subject_dn.len > STORE_NAME_MAX || ++count > STORE_CAS_MAX) {
+            return false;
+        }
+    }
+    return at == list.len;
+}
+
+static bool check_refs(struct span list)
+{
+    struct store_credential_ref ref;
+    size_t count = 0;
+    size_t at = 0;
+
+    while (store_credential_refs_next(list, &at, &ref)) {
+        if (ref.type.len == 0 || ref.type.len > STORE_TYPE_MAX || !is_name(ref.auth_id) ||
+            ++count > STORE_LIST_MAX) {
+            return false;
+        }
+    }
+    return at == list.len;
 }
 
 /* ---- tenant ---- */
@@ -144,32 +183,24 @@ void record_encode_tenant(const struct store_tenant *tenant, struct buf *out)
     put_parts(out, parts, sizeof(parts) / sizeof(parts[0]));
 }
 
-enum ks_status record_decode_tenant(struct span bytes, uint32_t space, struct store_tenant *out,
-                                    struct ks_failure *why)
+bool record_decode_tenant(struct span bytes, uint32_t space, struct store_tenant *out)
 {
     struct store_tenant found = {.space = space};
     struct span *parts[] = {&found.id,         &found.alias,    &found.trust_anchor_group,
                             &found.cas,        &found.document, &found.answer.segments,
                             &found.answer.text};
-    struct store_ca ca;
     size_t at = 0;
-    size_t in_cas = 0;
 
     if (!get_head(bytes, &at, &found.flags) || !get_uuid(bytes, &at, &found.version) ||
         !get_i64(bytes, &at, &found.created_ms) || !get_i64(bytes, &at, &found.updated_ms) ||
         !get_i32(bytes, &at, &found.max_devices) ||
         !get_i32(bytes, &at, &found.max_credentials_per_device) ||
-        !get_parts(bytes, at, parts, sizeof(parts) / sizeof(parts[0])) ||
-        !check_answer(&found.answer)) {
-        return corrupt(why, "tenant");
-    }
-    while (store_cas_next(found.cas, &in_cas, &ca)) {
-    }
-    if (in_cas != found.cas.len || found.id.len == 0) {
-        return corrupt(why, "tenant");
+        !get_parts(bytes, at, parts, sizeof(parts) / sizeof(parts[0])) || !is_id(found.id) ||
+        found.alias.len > STORE_NAME_MAX || !check_cas(found.cas) || !check_answer(&found.answer)) {
+        return false;
     }
     *out = found;
-    return KS_OK;
+    return true;
 }
 
 /* ---- device ---- */
@@ -188,32 +219,25 @@ void record_encode_device(const struct store_device *device, struct buf *out)
     put_parts(out, parts, sizeof(parts) / sizeof(parts[0]));
 }
 
-enum ks_status record_decode_device(struct span bytes, struct span id, struct store_device *out,
-                                    struct ks_failure *why)
+bool record_decode_device(struct span bytes, struct span id, struct store_device *out)
 {
     struct store_device found = {.id = id};
     struct span *parts[] = {&found.via,         &found.via_groups, &found.member_of,
                             &found.credentials, &found.document,   &found.answer};
-    struct store_credential_ref ref;
     size_t at = 0;
-    size_t in_refs = 0;
 
-    if (!get_head(bytes, &at, &found.flags) || !get_uuid(bytes, &at, &found.version) ||
+    if (!is_id(id) || !get_head(bytes, &at, &found.flags) ||
+        !get_uuid(bytes, &at, &found.version) ||
         !get_uuid(bytes, &at, &found.credentials_version) ||
         !get_i64(bytes, &at, &found.created_ms) || !get_i64(bytes, &at, &found.updated_ms) ||
         !bytes_get(bytes, &at, 8, &found.event_seq) ||
         !get_parts(bytes, at, parts, sizeof(parts) / sizeof(parts[0])) ||
         !check_strings(found.via) || !check_strings(found.via_groups) ||
-        !check_strings(found.member_of)) {
-        return corrupt(why, "device");
-    }
-    while (store_credential_refs_next(found.credentials, &in_refs, &ref)) {
-    }
-    if (in_refs != found.credentials.len) {
-        return corrupt(why, "device");
+        !check_strings(found.member_of) || !check_refs(found.credentials)) {
+        return false;
     }
     *out = found;
-    return KS_OK;
+    return true;
 }
 
 /* ---- credential ---- */
@@ -228,8 +252,7 @@ void record_encode_credential(const struct store_credential *credential, struct 
     put_parts(out, parts, sizeof(parts) / sizeof(parts[0]));
 }
 
-enum ks_status record_decode_credential(struct span bytes, struct span type,
-                                        struct store_credential *out, struct ks_failure *why)
+bool record_decode_credential(struct span bytes, struct span type, struct store_credential *out)
 {
     struct store_credential found = {.type = type};
     struct span *parts[] = {&found.auth_id,  &found.device_id,       &found.ext,
@@ -237,10 +260,10 @@ enum ks_status record_decode_credential(struct span bytes, struct span type,
     size_t at = 0;
 
     if (!get_head(bytes, &at, &found.flags) ||
-        !get_parts(bytes, at, parts, sizeof(parts) / sizeof(parts[0])) ||
-        !check_answer(&found.answer)) {
-        return corrupt(why, "credentials");
+        !get_parts(bytes, at, parts, sizeof(parts) / sizeof(parts[0])) || !is_name(found.auth_id) ||
+        !is_id(found.device_id) || !check_answer(&found.answer)) {
+        return false;
     }
     *out = found;
-    return KS_OK;
+    return true;
 }

@@ -190,15 +190,14 @@ enum ks_status store_tenant_get(struct store_txn *txn, uint32_t space, struct st
 {
     struct key key;
     struct span value;
-    struct ks_failure here;
     enum ks_status st;
 
     key_of_space(&key, space);
     st = txn_get(txn, KV_TENANT, &key, &value, why);
-    if (st != KS_OK) {
-        return st;
+    if (st == KS_OK && !record_decode_tenant(value, space, out)) {
+        return txn_unreadable(txn, "a tenant", space, span_of(NULL, 0), why);
     }
-    return txn_result(txn, record_decode_tenant(value, space, out, &here), &here, why);
+    return st;
 }
 
 enum ks_status store_tenant_next(struct store_txn *txn, struct span after, struct store_tenant *out,

@@ -33,6 +33,15 @@ enum ks_status txn_corrupt(struct store_txn *txn, struct ks_failure *why, const 
     return txn_result(txn, KS_CORRUPT, &here, why);
 }
 
+enum ks_status txn_unreadable(struct store_txn *txn, const char *what, uint32_t space,
+                              struct span id, struct ks_failure *why)
+{
+    return txn_corrupt(txn, why,
+                       "the record of %s %.*s in key space %u cannot be read (damaged, or written "
+                       "by a newer Koseki)",
+                       what, SPAN_ARG(id), space);
+}
+
 /* ---- the engine's calls: nothing is called after a failure ---- */
 
 enum ks_status txn_get(struct store_txn *txn, enum kv_table table, const struct key *key,

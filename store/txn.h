@@ -58,6 +58,9 @@ enum ks_status txn_result(struct store_txn *txn, enum ks_status status,
 /* KS_CORRUPT, which sticks. */
 enum ks_status txn_corrupt(struct store_txn *txn, struct ks_failure *why, const char *format, ...)
     KS_PRINTF(3, 4);
+/* KS_CORRUPT for a record that cannot be decoded. */
+enum ks_status txn_unreadable(struct store_txn *txn, const char *what, uint32_t space,
+                              struct span id, struct ks_failure *why);
 
 /* A number of META: 0 if it is missing. */
 KS_MUST_CHECK enum ks_status txn_meta_get(struct store_txn *txn, const char *name, uint64_t *value,
