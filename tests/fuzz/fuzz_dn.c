@@ -1,0 +1,28 @@
+/* Names: text that is taken has a normal form which is taken and stays; DER that is taken gives
+ * text that is taken or holds what Java prints but does not read. */
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "certs/dn.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct buf once;
+    struct buf twice;
+
+    buf_init(&once, 0);
+    buf_init(&twice, 0);
+    if (dn_normalize(span_of(data, size), &once, NULL) == KS_OK && once.len <= 4096) {
+        if (dn_normalize(buf_span(&once), &twice, NULL) != KS_OK ||
+            !span_eq(buf_span(&once), buf_span(&twice))) {
+            abort();
+        }
+    }
+    buf_clear(&once);
+    (void)!dn_from_der(span_of(data, size), &once, NULL);
+    buf_done(&once);
+    buf_done(&twice);
+    return 0;
+}

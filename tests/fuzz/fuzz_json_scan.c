@@ -1,0 +1,86 @@
+/*
+ * The JSON scanner against jansson: both accept or both refuse (but for the scanner's own bounds
+ * and jansson's number ranges), and string members come out alike.
+ */
+#include <jansson.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json_scan.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void expect(int condition)
+{
+    if (!condition) {
+        abort();
+    }
+}
+
+/* Refusals that are ours alone, or jansson's alone. */
+static int is_bound(const char *scanner, const json_error_t *error)
+{
+    enum json_error_code code = json_error_code(error);
+
+    return strstr(scanner, "nested too deeply") != NULL ||
+           strstr(scanner, "too many members") != NULL || code == json_error_numeric_overflow ||
+           code == json_error_stack_overflow || code == json_error_null_character ||
+           code == json_error_null_byte_in_key;
+}
+
+static json_t *object_get(json_t *tree, struct span key)
+{
+    char name[4100];
+
+    if (key.len > 0) {
+        memcpy(name, key.ptr, key.len);
+    }
+    name[key.len] = '\0';
+    return json_object_get(tree, name);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct span text = span_of(data, size);
+    struct ks_failure why = {.text = ""};
+    struct json_members members;
+    json_error_t error;
+    json_t *tree;
+    enum ks_status st;
+
+    if (size > 4096) {
+        return 0;
+    }
+    st = json_scan_object(text, &members, &why);
+    memset(&error, 0, sizeof(error));
+    tree = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (!is_bound(why.text, &error)) {
+        expect((st == KS_OK) == (tree != NULL && json_is_object(tree)));
+    }
+    for (size_t i = 0; st == KS_OK && tree != NULL && i < members.count; i++) {
+        const struct json_member *member = &members.item[i];
+        char room[4096];
+        char quoted[4100];
+        struct span key;
+        struct span value;
+        json_t *other;
+
+        quoted[0] = '"';
+        memcpy(quoted + 1, member->key.ptr, member->key.len);
+        quoted[member->key.len + 1] = '"';
+        json_scan_string(span_of(quoted, member->key.len + 2), room, &key);
+        expect(json_members_find(&members, key) == member);
+        other = span_has_nul(key) ? NULL : object_get(tree, key);
+        if (other == NULL || member->kind != JSON_KIND_STRING) {
+            continue;
+        }
+        json_scan_string(member->value, room, &value);
+        expect(json_is_string(other));
+        expect(json_string_length(other) == value.len &&
+               memcmp(json_string_value(other), value.ptr, value.len) == 0);
+        expect(json_value_eq(member->value, member->value));
+    }
+    json_decref(tree);
+    return 0;
+}

@@ -1,0 +1,145 @@
+/* The pure parts of the HTTP side: paths, routes, framing. */
+#include "support/test.h"
+
+#include <string.h>
+
+#include "http/framing.h"
+#include "http/path.h"
+#include "http/route.h"
+
+static void paths_are_decoded_by_segment(void **state)
+{
+    static const struct {
+        const char *target;
+        enum path_verdict verdict;
+        size_t count;
+        const char *last;
+    } cases[] = {
+        {"/v1/tenants", PATH_OK, 2, "tenants"},
+        {"/v1//tenants///", PATH_OK, 2, "tenants"},
+        {"/v1/./tenants/../devices", PATH_OK, 2, "devices"},
+        {"/v1/%2e%2E/x", PATH_OK, 1, "x"},
+        {"/a/b%2Fc", PATH_OK, 2, "b/c"},
+        {"/a/b+c?x=/y/z", PATH_OK, 2, "b+c"},
+        {"http://host:1/v1/x", PATH_OK, 2, "x"},
+        {"/", PATH_OK, 0, NULL},
+        {"/../..", PATH_OK, 0, NULL},
+        {"/a%zz", PATH_MALFORMED, 0, NULL},
+        {"/a%2", PATH_MALFORMED, 0, NULL},
+        {"/a%00b", PATH_MALFORMED, 0, NULL},
+        {"/a%0Ab", PATH_MALFORMED, 0, NULL},
+        {"v1/tenants", PATH_UNKNOWN, 0, NULL},
+        {"*", PATH_UNKNOWN, 0, NULL},
+        {"/1/2/3/4/5/6/7/8/9", PATH_UNKNOWN, 0, NULL},
+    };
+    char target[5000];
+    struct path path;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        enum path_verdict verdict = path_parse(span_cstr(cases[i].target), &path);
+
+        if (verdict != cases[i].verdict) {
+            fail_msg("%s: %d", cases[i].target, verdict);
+        }
+        if (verdict == PATH_OK) {
+            assert_int_equal(path.count, cases[i].count);
+            if (cases[i].last != NULL) {
+                assert_span(path.segment[path.count - 1], cases[i].last);
+            }
+        }
+    }
+    memset(target, 'a', sizeof(target));
+    target[0] = '/';
+    assert_int_equal(path_parse(span_of(target, 4095), &path), PATH_OK);
+    assert_int_equal(path_parse(span_of(target, 4096), &path), PATH_TOO_LONG);
+}
+
+static void routes_name_operations(void **state)
+{
+    static const struct {
+        const char *target;
+        enum http_method method;
+        enum route_verdict verdict;
+        enum management_op op;
+        const char *allow;
+    } cases[] = {
+        {"/v1/tenants", HTTP_POST, ROUTE_OK, MANAGEMENT_TENANT_CREATE, NULL},
+        {"/v1/tenants/T", HTTP_POST, ROUTE_OK, MANAGEMENT_TENANT_CREATE, NULL},
+        {"/v1/tenants/T", HTTP_GET, ROUTE_OK, MANAGEMENT_TENANT_READ, NULL},
+        {"/v1/tenants/T/", HTTP_PUT, ROUTE_OK, MANAGEMENT_TENANT_UPDATE, NULL},
+        {"/v1/devices/T/D", HTTP_DELETE, ROUTE_OK, MANAGEMENT_DEVICE_DELETE, NULL},
+        {"/v1/credentials/T/D", HTTP_PUT, ROUTE_OK, MANAGEMENT_CREDENTIALS_UPDATE, NULL},
+        {"/v1/credentials/T/D", HTTP_POST, ROUTE_UNKNOWN_METHOD, 0, "GET, PUT"},
+        {"/v1/tenants", HTTP_OTHER, ROUTE_UNKNOWN_METHOD, 0, "POST"},
+        {"/v1/tenants/T/x", HTTP_GET, ROUTE_UNKNOWN_PATH, 0, NULL},
+        {"/v2/tenants/T", HTTP_GET, ROUTE_UNKNOWN_PATH, 0, NULL},
+        {"/v1/Tenants/T", HTTP_GET, ROUTE_UNKNOWN_PATH, 0, NULL},
+        {"/v1", HTTP_GET, ROUTE_UNKNOWN_PATH, 0, NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct path path;
+        struct route route;
+
+        assert_int_equal(path_parse(span_cstr(cases[i].target), &path), PATH_OK);
+        if (route_find(&path, cases[i].method, &route) != cases[i].verdict) {
+            fail_msg("%s", cases[i].target);
+        }
+        if (cases[i].verdict == ROUTE_OK) {
+            assert_int_equal(route.op, cases[i].op);
+        } else if (cases[i].allow != NULL) {
+            assert_string_equal(route.allow, cases[i].allow);
+        }
+    }
+}
+
+static void what_two_parsers_could_read_differently_is_refused(void **state)
+{
+    static const struct {
+        const char *headers[8]; /* name, value, … */
+        bool http_1_0;
+        bool fine;
+    } cases[] = {
+        {{"Host", "x"}, false, true},
+        {{NULL}, false, false},
+        {{NULL}, true, true},
+        {{"Host", "x", "host", "y"}, false, false},
+        {{"Host", "x", "Content-Length", "5"}, false, true},
+        {{"Host", "x", "Content-Length", "+5"}, false, false},
+        {{"Host", "x", "Content-Length", "5, 5"}, false, false},
+        {{"Host", "x", "Content-Length", ""}, false, false},
+        {{"Host", "x", "Content-Length", "0x5"}, false, false},
+        {{"Host", "x", "Content-Length", "1234567890123456"}, false, false},
+        {{"Host", "x", "Content-Length", "5", "content-length", "5"}, false, false},
+        {{"Host", "x", "Transfer-Encoding", "chunked"}, false, true},
+        {{"Host", "x", "Transfer-Encoding", "gzip, chunked"}, false, false},
+        {{"Host", "x", "Transfer-Encoding", "chunked", "Transfer-Encoding", "chunked"},
+         false,
+         false},
+        {{"Host", "x", "Content-Length", "5", "Transfer-Encoding", "chunked"}, false, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct framing framing = {0};
+
+        for (size_t h = 0; h < 8 && cases[i].headers[h] != NULL; h += 2) {
+            framing_take(&framing, span_cstr(cases[i].headers[h]),
+                         span_cstr(cases[i].headers[h + 1]));
+        }
+        assert_int_equal(framing_check(&framing, cases[i].http_1_0) == NULL, cases[i].fine);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(paths_are_decoded_by_segment),
+        cmocka_unit_test(routes_name_operations),
+        cmocka_unit_test(what_two_parsers_could_read_differently_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,141 @@
+#include "support/registry.h"
+
+#include <stdio.h>
+
+#include "service/reasons.h"
+#include "service/registration_assert.h"
+
+static struct registry registry;
+
+static int set_up(void **state)
+{
+    uint32_t space;
+
+    (void)state;
+    registry_open(&registry);
+    space = registry_put_tenant(&registry, &(struct registry_tenant){.id = "T"});
+    registry_put_device(&registry, space, &(struct registry_device){.id = "alone"});
+    registry_put_device(&registry, space,
+                        &(struct registry_device){.id = "off", .disabled = true, .via = {"gw"}});
+    registry_put_device(&registry, space,
+                        &(struct registry_device){.id = "behind",
+                                                  .via = {"gw", "gw-off", "ghost"},
+                                                  .via_groups = {"g0", "g1"}});
+    registry_put_device(&registry, space, &(struct registry_device){.id = "gw"});
+    registry_put_device(&registry, space,
+                        &(struct registry_device){.id = "gw-off", .disabled = true});
+    registry_put_device(&registry, space,
+                        &(struct registry_device){.id = "member", .member_of = {"g1", "g2"}});
+    registry_put_device(&registry, space,
+                        &(struct registry_device){.id = "stranger", .member_of = {"g2", "g"}});
+    registry_put_tenant(&registry, &(struct registry_tenant){.id = "off", .disabled = true});
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    registry_close(&registry);
+    return 0;
+}
+
+static void ask(const char *tenant, const char *device, const char *gateway)
+{
+    const struct assert_query query = {.tenant_id = span_cstr(tenant),
+                                       .device_id = span_cstr(device),
+                                       .gateway_id = span_cstr(gateway),
+                                       .has_gateway_id = gateway != NULL};
+
+    registry_renew(&registry);
+    registration_assert(&registry.reader, &query, REGISTRY_NOW, &registry.answer);
+}
+
+static void a_device_may_speak_for_itself_or_through_its_gateways(void **state)
+{
+    static const struct {
+        const char *device;
+        const char *gateway;
+    } cases[] = {
+        {"alone", NULL},
+        {"behind", NULL},
+        {"behind", "gw"},
+        {"behind", "member"},
+    };
+    char json[100];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        (void)snprintf(json, sizeof(json), "{\"device-id\":\"%s\"}", cases[i].device);
+        ask("T", cases[i].device, cases[i].gateway);
+        assert_answer(&registry, 200, json);
+        assert_int_equal(registry.answer.max_age_s, 300);
+        assert_null(registry.answer.reason);
+    }
+}
+
+static void others_are_refused_the_device_first(void **state)
+{
+    static const struct {
+        const char *tenant;
+        const char *device;
+        const char *gateway;
+        int status;
+        const char *reason;
+    } cases[] = {
+        {"U", "alone", NULL, 404, REASON_UNKNOWN_TENANT},
+        {"U", "alone", "gw", 404, REASON_UNKNOWN_TENANT},
+        {"", "alone", NULL, 404, REASON_UNKNOWN_TENANT},
+        {"off", "alone", NULL, 404, REASON_UNKNOWN_DEVICE},
+        {"T", "ghost", NULL, 404, REASON_UNKNOWN_DEVICE},
+        {"T", "", NULL, 404, REASON_UNKNOWN_DEVICE},
+        {"T", "Alone", NULL, 404, REASON_UNKNOWN_DEVICE},
+        {"T", "off", NULL, 404, REASON_DISABLED},
+        {"T", "off", "gw", 404, REASON_DISABLED},
+        {"T", "ghost", "ghost", 404, REASON_UNKNOWN_DEVICE},
+        {"T", "ghost", "gw", 404, REASON_UNKNOWN_DEVICE},
+        {"T", "behind", "ghost", 403, REASON_GATEWAY},
+        {"T", "behind", "gw-off", 403, REASON_GATEWAY},
+        {"T", "behind", "stranger", 403, REASON_GATEWAY},
+        {"T", "behind", "alone", 403, REASON_GATEWAY},
+        {"T", "behind", "", 403, REASON_GATEWAY},
+        {"T", "behind", "g1", 403, REASON_GATEWAY},
+        {"T", "alone", "gw", 403, REASON_GATEWAY},
+        {"T", "gw", "gw", 403, REASON_GATEWAY},
+        {"T", "member", "member", 403, REASON_GATEWAY},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ask(cases[i].tenant, cases[i].device, cases[i].gateway);
+        assert_refusal(&registry, cases[i].status, cases[i].reason);
+        assert_int_equal(registry.answer.max_age_s, ANSWER_NO_DIRECTIVE);
+    }
+}
+
+static void ids_beyond_the_bounds_are_unknown(void **state)
+{
+    char id[300];
+
+    (void)state;
+    memset(id, 'x', sizeof(id));
+    id[sizeof(id) - 1] = '\0';
+    ask(id, "alone", NULL);
+    assert_refusal(&registry, 404, REASON_UNKNOWN_TENANT);
+    ask("T", id, NULL);
+    assert_refusal(&registry, 404, REASON_UNKNOWN_DEVICE);
+    ask("T", "behind", id);
+    assert_refusal(&registry, 403, REASON_GATEWAY);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_device_may_speak_for_itself_or_through_its_gateways),
+        TEST(others_are_refused_the_device_first),
+        TEST(ids_beyond_the_bounds_are_unknown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

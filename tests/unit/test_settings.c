@@ -1,0 +1,199 @@
+#include "support/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/settings.h"
+
+static char problems[2048];
+static unsigned warnings;
+
+static void on_problem(void *arg, const char *place, const char *text)
+{
+    size_t n = strlen(problems);
+
+    (void)arg;
+    (void)snprintf(problems + n, sizeof(problems) - n, "%s: %s\n", place, text);
+}
+
+static void on_warning(void *arg, const char *place, const char *text)
+{
+    (void)arg;
+    (void)place;
+    (void)text;
+    warnings++;
+}
+
+static const struct settings_report report = {.problem = on_problem, .warning = on_warning};
+
+static struct test_dir dir;
+
+static int set_up(void **state)
+{
+    (void)state;
+    problems[0] = '\0';
+    warnings = 0;
+    test_dir_make(&dir);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    test_dir_remove(&dir);
+    return 0;
+}
+
+static enum ks_status read_file(struct settings *out, const char *yaml, const char *const *sets,
+                                size_t count)
+{
+    char path[300];
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "%s/k.yaml", dir.path);
+    file = fopen(path, "w");
+    fputs(yaml, file);
+    fclose(file);
+    return settings_read(out, path, sets, count, &report);
+}
+
+static void the_later_source_wins(void **state)
+{
+    static const char *const sets[] = {"amqp.link-credit=7", "data-dir=/x"};
+    struct settings s;
+    char expected[300];
+
+    (void)state;
+    (void)setenv("KOSEKI_AMQP_LINK_CREDIT", "6", 1);
+    (void)setenv("KOSEKI_AMQP_MAX_LINKS", "66", 1);
+    assert_int_equal(read_file(&s,
+                               "amqp:\n  link-credit: 5\n  max-links: 55\n  listen: '[::1]:0'\n"
+                               "accounts: p.json\nstore: {map-size: 2GiB}\nlog.level: debug\n",
+                               sets, 2),
+                     KS_OK);
+    (void)unsetenv("KOSEKI_AMQP_LINK_CREDIT");
+    (void)unsetenv("KOSEKI_AMQP_MAX_LINKS");
+    assert_int_equal(s.amqp_link_credit, 7);
+    assert_int_equal(s.amqp_max_links, 66);
+    assert_string_equal(s.amqp_listen, "[::1]:0");
+    assert_null(s.http_listen);
+    assert_int_equal(s.store_map_size, INT64_C(2) << 30);
+    assert_int_equal(s.log_level, LOG_LEVEL_DEBUG);
+    assert_int_equal(s.http_max_payload, 65536); /* a default */
+    assert_string_equal(s.data_dir, "/x");
+    (void)snprintf(expected, sizeof(expected), "%s/p.json", dir.path);
+    assert_string_equal(s.accounts, expected); /* relative to the file's folder */
+    settings_done(&s);
+}
+
+static void what_is_wrong_is_told_with_its_place(void **state)
+{
+    static const struct {
+        const char *yaml;
+        const char *says;
+    } cases[] = {
+        {"amqp:\n  lisen: x:1\n", "k.yaml:2: there is no setting 'amqp.lisen'"},
+        {"amqp:\n  listen: :5672\n", "k.yaml:2: amqp.listen: ':5672' names no host"},
+        {"threads: many\n", "k.yaml:1: threads is 'many', not a whole number"},
+        {"threads: -1\n", "threads is '-1'"},
+        {"threads: 9999\n", "it must be between 0 and 256"},
+        {"store:\n  map-size: 5XB\n", "not a size"},
+        {"provisioning: {event-wait: 5}\n", "not a time"},
+        {"provisioning: {verify: maybe}\n", "it is one of: enforce, report, off"},
+        {"http: {authentication: yes}\n", "it is true or false"},
+        {"data-dir: a\ndata-dir: b\n", "k.yaml:2: the same key is there twice"},
+        {"a: &x 1\n", "anchors"},
+        {"amqp: *x\n", "k.yaml:1"},
+        {"amqp: [\n", "not YAML"},
+        {"- a\n", "expected settings"},
+        {"threads: 1\n---\nthreads: 2\n", "second document"},
+        {"data-dir:\n", "has no value"},
+        {"messaging:\n  urls: [amqp://127.0.0.1:1]\n", "events are not built in this version"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct settings s;
+
+        problems[0] = '\0';
+        if (read_file(&s, cases[i].yaml, NULL, 0) == KS_OK ||
+            strstr(problems, cases[i].says) == NULL) {
+            fail_msg("%s said: %s", cases[i].yaml, problems);
+        }
+        settings_done(&s);
+    }
+}
+
+static void set_and_environment_are_checked_too(void **state)
+{
+    static const char *const sets[] = {"nothing=1", "threads", "log.level=loud"};
+    struct settings s;
+
+    (void)state;
+    (void)setenv("KOSEKI_THREADS", "x", 1);
+    assert_int_equal(settings_read(&s, NULL, sets, 3, &report), KS_INVALID);
+    (void)unsetenv("KOSEKI_THREADS");
+    assert_non_null(strstr(problems, "KOSEKI_THREADS: "));
+    assert_non_null(strstr(problems, "--set nothing: there is no setting"));
+    assert_non_null(strstr(problems, "--set threads: is not KEY=VALUE"));
+    assert_non_null(strstr(problems, "--set log.level: "));
+    settings_done(&s);
+    assert_int_equal(settings_read(&s, "/nowhere/k.yaml", NULL, 0, &report), KS_INVALID);
+    settings_done(&s);
+}
+
+static void a_service_needs_a_port_accounts_and_tls_files(void **state)
+{
+    static const char *const bare[] = {"threads=1"};
+    static const char *const no_accounts[] = {"amqp.listen=127.0.0.1:0"};
+    static const char *const open_http[] = {"http.listen=127.0.0.1:0", "http.authentication=false"};
+    static const char *const no_tls[] = {"amqp.tls-listen=127.0.0.1:0", "accounts=p"};
+    static const struct {
+        const char *const *sets;
+        size_t count;
+        enum ks_status status;
+        const char *says;
+    } cases[] = {
+        {bare, 1, KS_INVALID, "amqp.listen"},
+        {no_accounts, 1, KS_INVALID, "accounts is not set"},
+        {open_http, 2, KS_OK, ""},
+        {no_tls, 2, KS_INVALID, "tls.cert"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct settings s;
+
+        problems[0] = '\0';
+        assert_int_equal(settings_read(&s, NULL, cases[i].sets, cases[i].count, &report), KS_OK);
+        assert_int_equal(settings_check_service(&s, &report), cases[i].status);
+        assert_non_null(strstr(problems, cases[i].says));
+        settings_done(&s);
+    }
+}
+
+static void settings_without_effect_warn(void **state)
+{
+    static const char *const sets[] = {"http.cors-allowed-origin=*"};
+    struct settings s;
+
+    (void)state;
+    assert_int_equal(settings_read(&s, NULL, sets, 1, &report), KS_OK);
+    assert_int_equal(warnings, 1);
+    settings_done(&s);
+}
+
+int main(void)
+{
+#define SETTINGS(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        SETTINGS(the_later_source_wins),
+        SETTINGS(what_is_wrong_is_told_with_its_place),
+        SETTINGS(set_and_environment_are_checked_too),
+        SETTINGS(a_service_needs_a_port_accounts_and_tls_files),
+        SETTINGS(settings_without_effect_warn),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
