@@ -25,9 +25,8 @@ struct codec_reader {
 
 static inline struct codec_reader codec_reader_of(struct span bytes)
 {
-    const unsigned char *at = (const unsigned char *)bytes.ptr;
-
-    return (struct codec_reader){.at = at, .end = at + bytes.len};
+    return (struct codec_reader){.at = (const unsigned char *)bytes.ptr,
+                                 .end = (const unsigned char *)span_end(bytes)};
 }
 
 static inline size_t codec_left(const struct codec_reader *r)

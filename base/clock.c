@@ -226,7 +226,7 @@ static bool read_offset(struct reader *r, int *seconds)
 
 bool clock_parse(struct span text, int64_t *ms)
 {
-    struct reader r = {.at = text.ptr, .end = text.ptr + text.len};
+    struct reader r = {.at = text.ptr, .end = span_end(text)};
     struct tm tm = {0};
     int fraction;
     int offset;

@@ -258,8 +258,8 @@ static int next_byte(struct key_reader *r)
 
 static bool raw_eq(struct span a, struct span b)
 {
-    struct key_reader ra = {.at = a.ptr, .end = a.ptr + a.len};
-    struct key_reader rb = {.at = b.ptr, .end = b.ptr + b.len};
+    struct key_reader ra = {.at = a.ptr, .end = span_end(a)};
+    struct key_reader rb = {.at = b.ptr, .end = span_end(b)};
     int byte;
 
     do {
@@ -413,7 +413,7 @@ static bool scan_value(struct scanner *s, unsigned depth, enum json_kind *kind)
 
 enum ks_status json_scan_object(struct span text, struct json_members *out, struct ks_failure *why)
 {
-    struct scanner s = {.start = text.ptr, .at = text.ptr, .end = text.ptr + text.len, .top = out};
+    struct scanner s = {.start = text.ptr, .at = text.ptr, .end = span_end(text), .top = out};
     enum json_kind kind;
 
     out->count = 0;
@@ -455,7 +455,7 @@ const struct json_member *json_members_find(const struct json_members *members, 
 void json_scan_string(struct span value, char *out, struct span *result)
 {
     struct span raw = span_of(value.ptr + 1, value.len - 2);
-    struct key_reader r = {.at = raw.ptr, .end = raw.ptr + raw.len};
+    struct key_reader r = {.at = raw.ptr, .end = span_end(raw)};
     size_t n = 0;
 
     if (raw.len == 0 || memchr(raw.ptr, '\\', raw.len) == NULL) {
@@ -519,7 +519,7 @@ static bool next_element(struct scanner *s, bool object, struct span *key, struc
 
 static struct scanner inside(struct span value)
 {
-    return (struct scanner){.start = value.ptr, .at = value.ptr + 1, .end = value.ptr + value.len};
+    return (struct scanner){.start = value.ptr, .at = value.ptr + 1, .end = span_end(value)};
 }
 
 static bool array_eq(struct span a, struct span b)

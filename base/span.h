@@ -29,6 +29,12 @@ static inline struct span span_cstr(const char *text)
     return (struct span){.ptr = text, .len = text == NULL ? 0 : strlen(text)};
 }
 
+/* Behind the last byte; defined for an empty span without bytes too. */
+static inline const char *span_end(struct span s)
+{
+    return s.len == 0 ? s.ptr : s.ptr + s.len;
+}
+
 static inline bool span_eq(struct span a, struct span b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);

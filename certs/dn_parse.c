@@ -451,7 +451,7 @@ static bool parse_rdns(struct parser *p, struct buf *name)
 
 enum ks_status dn_normalize(struct span text, struct buf *out, struct ks_failure *why)
 {
-    struct parser p = {.start = text.ptr, .at = text.ptr, .end = text.ptr + text.len};
+    struct parser p = {.start = text.ptr, .at = text.ptr, .end = span_end(text)};
     struct buf name;
     struct buf der;
     enum ks_status st = KS_OK;

@@ -36,7 +36,7 @@ static enum ks_status split(const char *text, struct host_port *out, struct ks_f
     if (*end != '\0' || port > 65535) {
         return ks_fail(why, KS_INVALID, "bad-address", "'%.80s' has no port of 0 to 65535", text);
     }
-    if (host_len > 2 && host[0] == '[' && host[host_len - 1] == ']') {
+    if (host_len >= 2 && host[0] == '[' && host[host_len - 1] == ']') {
         host++;
         host_len -= 2;
     } else if (memchr(host, ':', host_len) != NULL) {

@@ -70,13 +70,13 @@ static struct frame start(uint8_t descriptor, uint16_t channel)
     return f;
 }
 
-static void null(struct frame *f)
+static void put_null(struct frame *f)
 {
     codec_write_null(&f->bytes);
     f->fields++;
 }
 
-static void uint(struct frame *f, uint32_t value)
+static void put_uint(struct frame *f, uint32_t value)
 {
     const unsigned char bytes[5] = {0x70, (unsigned char)(value >> 24),
                                     (unsigned char)(value >> 16), (unsigned char)(value >> 8),
@@ -86,7 +86,7 @@ static void uint(struct frame *f, uint32_t value)
     f->fields++;
 }
 
-static void flag(struct frame *f, bool value)
+static void put_flag(struct frame *f, bool value)
 {
     buf_add_char(&f->bytes, value ? 0x41 : 0x42);
     f->fields++;
@@ -127,31 +127,31 @@ static void attach(struct frame *f, struct peer *peer)
 
     codec_write_string(&f->bytes, span_cstr(name));
     f->fields++;
-    uint(f, number(peer));
-    flag(f, next_byte(peer) % 2 == 0);
-    null(f);
-    null(f);
+    put_uint(f, number(peer));
+    put_flag(f, next_byte(peer) % 2 == 0);
+    put_null(f);
+    put_null(f);
     terminus(f, peer, 0x28);
     terminus(f, peer, 0x29);
-    null(f);
-    null(f);
-    uint(f, number(peer));
+    put_null(f);
+    put_null(f);
+    put_uint(f, number(peer));
 }
 
 static void flow(struct frame *f, struct peer *peer)
 {
     uint8_t kind = next_byte(peer);
 
-    uint(f, number(peer));
-    uint(f, number(peer) + 100);
-    uint(f, number(peer));
-    uint(f, number(peer) + 100);
+    put_uint(f, number(peer));
+    put_uint(f, number(peer) + 100);
+    put_uint(f, number(peer));
+    put_uint(f, number(peer) + 100);
     if (kind % 4 != 0) {
-        uint(f, number(peer));
-        uint(f, number(peer));
-        uint(f, number(peer));
-        null(f);
-        flag(f, kind % 3 == 0);
+        put_uint(f, number(peer));
+        put_uint(f, number(peer));
+        put_uint(f, number(peer));
+        put_null(f);
+        put_flag(f, kind % 3 == 0);
     }
 }
 
@@ -159,22 +159,22 @@ static void transfer(struct frame *f, struct peer *peer)
 {
     uint8_t kind = next_byte(peer);
 
-    uint(f, number(peer));
+    put_uint(f, number(peer));
     if (kind % 3 != 0) {
-        uint(f, kind % 11 == 0 ? number(peer) : peer->delivery_id++);
+        put_uint(f, kind % 11 == 0 ? number(peer) : peer->delivery_id++);
         codec_write_binary(&f->bytes, SPAN("tag!"));
         f->fields++;
     } else {
-        null(f);
-        null(f);
+        put_null(f);
+        put_null(f);
     }
-    null(f);
-    flag(f, kind % 13 == 0);
-    flag(f, kind % 4 == 0); /* more */
-    null(f);
-    null(f);
-    flag(f, false);
-    flag(f, kind % 17 == 0); /* aborted */
+    put_null(f);
+    put_flag(f, kind % 13 == 0);
+    put_flag(f, kind % 4 == 0); /* more */
+    put_null(f);
+    put_null(f);
+    put_flag(f, false);
+    put_flag(f, kind % 17 == 0); /* aborted */
 }
 
 static void disposition(struct frame *f, struct peer *peer)
@@ -182,10 +182,10 @@ static void disposition(struct frame *f, struct peer *peer)
     uint8_t kind = next_byte(peer);
     size_t list;
 
-    flag(f, kind % 4 != 0);
-    uint(f, number(peer));
-    uint(f, number(peer));
-    flag(f, kind % 2 == 0);
+    put_flag(f, kind % 4 != 0);
+    put_uint(f, number(peer));
+    put_uint(f, number(peer));
+    put_flag(f, kind % 2 == 0);
     codec_write_descriptor(&f->bytes, (uint8_t)(0x23 + kind % 5));
     list = codec_begin_list(&f->bytes);
     codec_end_compound(&f->bytes, list, 0);
@@ -200,10 +200,10 @@ static void build(struct frame *f, struct peer *peer, uint8_t descriptor)
         f->fields++;
         break;
     case 0x11:
-        null(f);
-        uint(f, number(peer));
-        uint(f, 1000);
-        uint(f, 1000);
+        put_null(f);
+        put_uint(f, number(peer));
+        put_uint(f, 1000);
+        put_uint(f, 1000);
         break;
     case 0x12:
         attach(f, peer);
@@ -218,8 +218,8 @@ static void build(struct frame *f, struct peer *peer, uint8_t descriptor)
         disposition(f, peer);
         break;
     case 0x16:
-        uint(f, number(peer));
-        flag(f, next_byte(peer) % 2 == 0);
+        put_uint(f, number(peer));
+        put_flag(f, next_byte(peer) % 2 == 0);
         break;
     default:
         break;
