@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "base/hex.h"
+#include "base/utf8.h"
 #include "certs/dn.h"
 #include "certs/dn_types.h"
 
@@ -456,9 +457,9 @@ enum ks_status dn_normalize(struct span text, struct buf *out, struct ks_failure
     struct buf der;
     enum ks_status st = KS_OK;
 
-    if (text.len > DN_TEXT_MAX || span_has_nul(text)) {
-        return ks_fail(why, KS_INVALID, NULL, "a name is longer than %d bytes or holds a NUL",
-                       DN_TEXT_MAX);
+    if (text.len > DN_TEXT_MAX || span_has_nul(text) || !utf8_valid(text)) {
+        return ks_fail(why, KS_INVALID, NULL,
+                       "a name is longer than %d bytes, holds a NUL, or is not UTF-8", DN_TEXT_MAX);
     }
     buf_init(&name, 8 * (size_t)DN_TEXT_MAX);
     buf_init(&der, 8 * (size_t)DN_TEXT_MAX);

