@@ -29,7 +29,7 @@ static enum ks_status gateway_add(struct store_txn *txn, uint32_t space, struct 
                                   struct ks_failure *why)
 {
     struct key key;
-    uint64_t count;
+    uint64_t count = 0;
     enum ks_status st;
 
     if (id.len == 0) {

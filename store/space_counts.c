@@ -29,7 +29,7 @@ enum ks_status space_counts_get(struct store_txn *txn, uint32_t space, struct sp
 enum ks_status space_counts_add(struct store_txn *txn, uint32_t space, int64_t devices,
                                 int64_t credentials, struct ks_failure *why)
 {
-    struct space_counts counts;
+    struct space_counts counts = {0};
     struct key key;
     enum ks_status st = space_counts_get(txn, space, &counts, why);
 

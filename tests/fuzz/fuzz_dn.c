@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static int is_stable(const struct buf *text)
 {
     for (size_t i = 0; i < text->len; i++) {
-        if ((unsigned char)text->ptr[i] < 0x20) {
+        if (text->ptr[i] < 0x20 || text->ptr[i] > 0x7E) {
             return 0;
         }
     }
