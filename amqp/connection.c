@@ -22,10 +22,9 @@ enum {
     LINGER_MS = 1000,       /* half-closed, until the peer ends */
     UNBLOCK_MS = 20000,     /* the socket takes nothing while much is unsent */
     BLOCKED_WORK_MAX = 256, /* requests taken while the socket takes nothing */
-    HEADER_SIZE = 8,
 };
 
-static const char amqp_header[HEADER_SIZE] = {'A', 'M', 'Q', 'P', 0, 1, 0, 0};
+const char amqp_header[8] = {'A', 'M', 'Q', 'P', 0, 1, 0, 0};
 
 /* ---- ending ---- */
 
@@ -204,210 +203,9 @@ static bool connection_flush(struct connection *connection)
 
 /* ---- input ---- */
 
-static void connection_start_engine(struct connection *connection)
-{
-    const struct amqp_limits *limits = &connection->home->options->limits;
-    pn_transport_t *transport;
-    pn_connection_t *engine;
-
-    if (pn_connection_driver_init(&connection->engine, NULL, NULL) != 0) {
-        abort();
-    }
-    connection->has_engine = true;
-    transport = connection->engine.transport;
-    engine = connection->engine.connection;
-    pn_transport_set_server(transport);
-    pn_transport_set_max_frame(transport, limits->max_frame);
-    (void)pn_transport_set_channel_max(transport, (uint16_t)(limits->max_sessions - 1));
-    pn_transport_set_idle_timeout(transport, (pn_millis_t)(2 * limits->idle_ms));
-    pn_connection_set_container(engine, connection->home->container);
-    /* The events at hand bind the transport; bytes fed before that would be lost. */
-    while (pn_connection_driver_next_event(&connection->engine) != NULL) {
-    }
-}
-
-static void connection_feed(struct connection *connection, struct span bytes)
-{
-    while (bytes.len > 0) {
-        pn_rwbytes_t room = pn_connection_driver_read_buffer(&connection->engine);
-        size_t n = bytes.len < room.size ? bytes.len : room.size;
-
-        if (n == 0) {
-            return; /* the engine has closed its read side: it wants no more */
-        }
-        memcpy(room.start, bytes.ptr, n);
-        pn_connection_driver_read_done(&connection->engine, n);
-        bytes = span_of(bytes.ptr + n, bytes.len - n);
-    }
-}
-
-static size_t connection_take_sasl(struct connection *connection, struct span in)
-{
-    struct sasl_login login = {0};
-    size_t consumed = 0;
-
-    if (connection->sasl.state == SASL_HEADER) { /* a TLS handshake is through by now */
-        connection->sasl.external = connection_has_certificate(connection);
-    }
-    switch (sasl_input(&connection->sasl, in, &consumed, &connection->out, &login)) {
-    case SASL_STEP_MORE:
-        break;
-    case SASL_STEP_LOGIN:
-        connection_begin_login(connection, &login);
-        break;
-    case SASL_STEP_REFUSED:
-    case SASL_STEP_BROKEN:
-        counters_add(connection->home->counters, COUNTER_LOGINS_FAILED, 1);
-        connection->state = CONNECTION_ENDING;
-        break;
-    }
-    return consumed;
-}
-
-static size_t connection_take_header(struct connection *connection, struct span in)
-{
-    const struct amqp_limits *limits = &connection->home->options->limits;
-    const struct guard_limits guard = {.max_frame = limits->max_frame,
-                                       .max_message = limits->max_message,
-                                       .max_sessions = limits->max_sessions,
-                                       .max_session_begins = limits->max_session_begins,
-                                       .max_links = limits->max_links};
-
-    if (in.len < HEADER_SIZE) {
-        return 0;
-    }
-    connection_start_engine(connection);
-    guard_init(&connection->guard, &guard);
-    connection->has_guard = true;
-    connection->state = CONNECTION_OPEN;
-    connection_feed(connection, span_of(amqp_header, HEADER_SIZE));
-    if (memcmp(in.ptr, amqp_header, HEADER_SIZE) != 0) {
-        connection_fail(connection, "amqp:connection:framing-error",
-                        "expected the protocol header AMQP 0 1.0.0");
-    }
-    return HEADER_SIZE;
-}
-
-/* Whether events of this frame must be handled before the next one is judged. */
-static bool is_control(enum guard_frame_kind kind)
-{
-    switch (kind) {
-    case GUARD_FRAME_TRANSFER:
-    case GUARD_FRAME_FLOW:
-    case GUARD_FRAME_DISPOSITION:
-    case GUARD_FRAME_EMPTY:
-        return false;
-    case GUARD_FRAME_OPEN:
-    case GUARD_FRAME_BEGIN:
-    case GUARD_FRAME_ATTACH:
-    case GUARD_FRAME_DETACH:
-    case GUARD_FRAME_END:
-    case GUARD_FRAME_CLOSE:
-        return true;
-    }
-    return true;
-}
-
-static size_t connection_take_frame(struct connection *connection, struct span in)
-{
-    const struct amqp_limits *limits = &connection->home->options->limits;
-    struct ks_failure why = {0};
-    struct guard_event next;
-    struct span frame;
-    size_t size = 0;
-
-    if (in.len < HEADER_SIZE) {
-        return 0;
-    }
-    if (!guard_frame_size(in, limits->max_frame, &size, &why)) {
-        counters_add(connection->home->counters, COUNTER_GUARD_VIOLATIONS, 1);
-        connection_fail(connection, "amqp:connection:framing-error", why.text);
-        return 0;
-    }
-    if (in.len < size) {
-        return 0;
-    }
-    frame = span_of(in.ptr, size);
-    switch (guard_check(&connection->guard, frame, clock_monotonic_ms(), &next, &why)) {
-    case GUARD_PASS:
-        break;
-    case GUARD_FAIL_LINK:
-        counters_add(connection->home->counters, COUNTER_GUARD_VIOLATIONS, 1);
-        connection_handle_events(connection); /* of the frames before */
-        connection_fail_link(connection, &next, &why);
-        break;
-    case GUARD_FAIL_CONNECTION:
-        counters_add(connection->home->counters, COUNTER_GUARD_VIOLATIONS, 1);
-        connection_handle_events(connection);
-        connection_fail(connection, why.reason, why.text);
-        return size;
-    }
-    if (is_control(next.kind)) {
-        connection_handle_events(connection); /* of the frames before */
-    }
-    connection->frame = next;
-    connection_feed(connection, frame);
-    if (is_control(next.kind)) {
-        connection_handle_events(connection);
-    }
-    return size;
-}
-
-/* Takes what is complete; returns how much. */
-static size_t connection_take(struct connection *connection, struct span in)
-{
-    size_t total = 0;
-    size_t n = 1;
-
-    while (n > 0 && total < in.len) {
-        struct span rest = span_of(in.ptr + total, in.len - total);
-
-        n = 0;
-        switch (connection->state) {
-        case CONNECTION_SASL:
-            n = connection_take_sasl(connection, rest);
-            break;
-        case CONNECTION_HEADER:
-            n = connection_take_header(connection, rest);
-            break;
-        case CONNECTION_OPEN:
-            n = connection_take_frame(connection, rest);
-            break;
-        case CONNECTION_LOGIN:
-            break; /* held until the outcome */
-        case CONNECTION_ENDING:
-        case CONNECTION_LINGER:
-            return in.len; /* thrown away */
-        }
-        total += n;
-    }
-    return total;
-}
-
-/* Input that was not taken is kept: a split frame, or what a client sent behind its login. */
-static void connection_take_all(struct connection *connection, struct span in)
-{
-    size_t taken;
-
-    if (connection->held.len > 0) {
-        buf_add_span(&connection->held, in);
-        in = buf_span(&connection->held);
-    }
-    taken = connection_take(connection, in);
-    if (connection->held.len > 0) {
-        memmove(connection->held.ptr, connection->held.ptr + taken, connection->held.len - taken);
-        connection->held.len -= taken;
-    } else if (taken < in.len) {
-        buf_add(&connection->held, in.ptr + taken, in.len - taken);
-    }
-    if (connection->held.len == 0) {
-        buf_done(&connection->held); /* an idle connection holds no buffer */
-    }
-}
-
 void connection_resume(struct connection *connection)
 {
-    connection_take_all(connection, span_of(NULL, 0));
+    connection_take_input(connection, span_of(NULL, 0));
     connection_turn(connection);
 }
 
@@ -442,7 +240,7 @@ static void connection_on_readable(void *arg)
 
     switch (stream_read(connection->stream, bytes, connection_read_size(connection), &n)) {
     case STREAM_OK:
-        connection_take_all(connection, span_of(bytes, n));
+        connection_take_input(connection, span_of(bytes, n));
         break;
     case STREAM_AGAIN:
         break;

@@ -26,6 +26,8 @@ struct link;
 struct home;
 struct stream;
 
+extern const char amqp_header[8]; /* AMQP 0 1.0.0 */
+
 enum connection_state {
     CONNECTION_SASL,   /* TLS handshake, SASL header and init */
     CONNECTION_LOGIN,  /* the password is being hashed; nothing is read */
@@ -95,6 +97,9 @@ void connection_abandon(struct connection *connection);
 
 /* Takes the input that was held back, and a turn. */
 void connection_resume(struct connection *connection);
+
+/* connection_input.c: takes what is complete, holds the rest back. */
+void connection_take_input(struct connection *connection, struct span in);
 
 /* connection_login.c: logins and their outcome. */
 bool connection_has_certificate(const struct connection *connection);

@@ -19,9 +19,12 @@
 struct connection;
 
 struct home {
+    /* Set by the server before home_open: */
     struct amqp_server *server;
     const struct amqp_options *options;
-    const char *container; /* our container-id */
+    const char *container;             /* our container-id */
+    _Atomic unsigned *all_connections; /* of the whole server, for the cap */
+
     struct reactor *reactor;
     struct counters_slot *counters;
     struct slots connections;
@@ -38,6 +41,11 @@ struct home {
     size_t queued_bytes; /* answers that wait for credit, all connections */
     int64_t logged_at;   /* last line about a failed request: one a second */
 };
+
+KS_MUST_CHECK enum ks_status home_open(struct home *home, struct reactor *reactor,
+                                       struct ks_failure *why);
+/* The reactor has stopped: frees the connections that are left. Takes one that was never opened. */
+void home_close(struct home *home);
 
 /* The connection count of the whole server, for the cap: one less. */
 void home_connection_gone(struct home *home);

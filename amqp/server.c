@@ -10,7 +10,6 @@
 
 #include "amqp/connection.h"
 #include "amqp/home.h"
-#include "amqp/link.h"
 #include "base/clock.h"
 #include "base/counters.h"
 #include "net/listener.h"
@@ -26,8 +25,6 @@ const struct amqp_limits amqp_default_limits = {
     .handshake_ms = 10000,
     .idle_ms = 10000,
 };
-
-enum { RESPONSE_MAX = 4 << 20 };
 
 struct port {
     struct amqp_server *server;
@@ -54,12 +51,6 @@ struct handed_socket {
     int fd;
     bool tls;
 };
-
-void home_connection_gone(struct home *home)
-{
-    atomic_fetch_sub(reactor_load(home->reactor), 1);
-    atomic_fetch_sub(&home->server->connections, 1);
-}
 
 static void take_socket(struct reactor_post *post, bool discard)
 {
@@ -135,95 +126,6 @@ static enum ks_status open_port(struct amqp_server *server, struct port *port, c
     return st;
 }
 
-/* ---- homes ---- */
-
-static void turn_dirty(void *arg)
-{
-    struct home *home = arg;
-
-    while (home->dirty != NULL) {
-        struct connection *connection = home->dirty;
-
-        home->dirty = connection->next_dirty;
-        connection->next_dirty = NULL;
-        connection->dirty = false;
-        connection_turn(connection);
-    }
-}
-
-/* The longest queue of the connection; NULL if it has none. */
-static struct link *first_waiting(const struct home *home, uint32_t index)
-{
-    const struct connection *connection = home->connections.slot[index].item;
-
-    return connection == NULL ? NULL : connection->waiting;
-}
-
-void home_reclaim(struct home *home)
-{
-    size_t bound = (size_t)ALL_QUEUES_MAX / home->options->reactor_count;
-
-    while (home->queued_bytes > bound) {
-        struct connection *most = NULL;
-
-        for (uint32_t i = 0; i < home->connections.count; i++) {
-            struct link *link = first_waiting(home, i);
-
-            if (link != NULL &&
-                (most == NULL || link->connection->queued_bytes > most->queued_bytes)) {
-                most = link->connection;
-            }
-        }
-        assert(most != NULL);
-        link_fail(most->waiting, "amqp:resource-limit-exceeded",
-                  "too many answers wait for credit on reply links");
-        connection_turn_later(most);
-    }
-}
-
-static enum ks_status home_open(struct home *home, struct amqp_server *server,
-                                struct reactor *reactor, struct ks_failure *why)
-{
-    enum ks_status st;
-
-    home->server = server;
-    home->options = &server->options;
-    home->container = server->container;
-    home->reactor = reactor;
-    home->counters = reactor_counters(reactor);
-    slots_init(&home->connections);
-    answer_init(&home->answer);
-    buf_init(&home->response, RESPONSE_MAX);
-    home->message = malloc(server->options.limits.max_message);
-    if (home->message == NULL) {
-        abort();
-    }
-    reactor_timer_init(&home->turn_dirty, reactor, turn_dirty, home);
-    st = service_reader_open(&home->reader, server->options.service, home->counters, why);
-    home->has_reader = st == KS_OK;
-    return st;
-}
-
-static void home_close(struct home *home)
-{
-    if (home->server == NULL) {
-        return;
-    }
-    for (uint32_t i = 0; i < home->connections.count; i++) {
-        if (home->connections.slot[i].item != NULL) {
-            connection_abandon(home->connections.slot[i].item);
-        }
-    }
-    slots_done(&home->connections);
-    reactor_timer_done(&home->turn_dirty);
-    if (home->has_reader) {
-        service_reader_close(&home->reader);
-    }
-    answer_done(&home->answer);
-    buf_done(&home->response);
-    free(home->message);
-}
-
 /* ---- the server ---- */
 
 enum ks_status amqp_server_open(struct amqp_server **out, const struct amqp_options *options,
@@ -242,7 +144,13 @@ enum ks_status amqp_server_open(struct amqp_server **out, const struct amqp_opti
         abort();
     }
     for (size_t i = 0; i < options->reactor_count && st == KS_OK; i++) {
-        st = home_open(&server->homes[i], server, options->reactors[i], why);
+        struct home *home = &server->homes[i];
+
+        home->server = server;
+        home->options = &server->options;
+        home->container = server->container;
+        home->all_connections = &server->connections;
+        st = home_open(home, options->reactors[i], why);
     }
     if (st == KS_OK) {
         st = open_port(server, &server->plain, options->listen, false, why);

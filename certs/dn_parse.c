@@ -11,35 +11,6 @@
 #include "certs/dn.h"
 #include "certs/dn_types.h"
 
-/* Keywords that Java's parser knows, any case. */
-static const struct {
-    const char *keyword;
-    const char *oid; /* content octets */
-    size_t oid_len;
-} keywords[] = {
-    {"CN", "\x55\x04\x03", 3},
-    {"C", "\x55\x04\x06", 3},
-    {"L", "\x55\x04\x07", 3},
-    {"S", "\x55\x04\x08", 3},
-    {"ST", "\x55\x04\x08", 3},
-    {"O", "\x55\x04\x0A", 3},
-    {"OU", "\x55\x04\x0B", 3},
-    {"T", "\x55\x04\x0C", 3},
-    {"IP", "\x2B\x06\x01\x04\x01\x2A\x02\x0B\x02\x01", 10},
-    {"STREET", "\x55\x04\x09", 3},
-    {"DC", "\x09\x92\x26\x89\x93\xF2\x2C\x64\x01\x19", 10},
-    {"DNQUALIFIER", "\x55\x04\x2E", 3},
-    {"DNQ", "\x55\x04\x2E", 3},
-    {"SURNAME", "\x55\x04\x04", 3},
-    {"GIVENNAME", "\x55\x04\x2A", 3},
-    {"INITIALS", "\x55\x04\x2B", 3},
-    {"GENERATION", "\x55\x04\x2C", 3},
-    {"EMAIL", "\x2A\x86\x48\x86\xF7\x0D\x01\x09\x01", 9},
-    {"EMAILADDRESS", "\x2A\x86\x48\x86\xF7\x0D\x01\x09\x01", 9},
-    {"UID", "\x09\x92\x26\x89\x93\xF2\x2C\x64\x01\x01", 10},
-    {"SERIALNUMBER", "\x55\x04\x05", 3},
-};
-
 static const char email_oid[] = "\x2A\x86\x48\x86\xF7\x0D\x01\x09\x01";
 static const char dc_oid[] = "\x09\x92\x26\x89\x93\xF2\x2C\x64\x01\x19";
 
@@ -161,10 +132,10 @@ static bool parse_type(struct parser *p, struct buf *oid)
         name.len--;
     }
     p->at = equals + 1;
-    for (size_t i = 0; i < sizeof(keywords) / sizeof(keywords[0]); i++) {
-        if (name.len == strlen(keywords[i].keyword) &&
-            strncasecmp(name.ptr, keywords[i].keyword, name.len) == 0) {
-            buf_add(oid, keywords[i].oid, keywords[i].oid_len);
+    for (size_t i = 0; i < dn_keyword_count; i++) {
+        if (name.len == strlen(dn_keywords[i].keyword) &&
+            strncasecmp(name.ptr, dn_keywords[i].keyword, name.len) == 0) {
+            buf_add_span(oid, dn_keywords[i].oid);
             return true;
         }
     }

@@ -8,28 +8,12 @@
 
 enum { TAG_SEQUENCE = 0x30, TAG_SET = 0x31, TAG_OID = 0x06 };
 
-/* Attributes with a keyword; every other one is printed as OID and hex. */
-static const struct {
-    const char *keyword;
-    const char *oid; /* content octets */
-    size_t oid_len;
-} keywords[] = {
-    {"CN", "\x55\x04\x03", 3},
-    {"C", "\x55\x04\x06", 3},
-    {"L", "\x55\x04\x07", 3},
-    {"ST", "\x55\x04\x08", 3},
-    {"STREET", "\x55\x04\x09", 3},
-    {"O", "\x55\x04\x0A", 3},
-    {"OU", "\x55\x04\x0B", 3},
-    {"DC", "\x09\x92\x26\x89\x93\xF2\x2C\x64\x01\x19", 10},
-    {"UID", "\x09\x92\x26\x89\x93\xF2\x2C\x64\x01\x01", 10},
-};
-
+/* Of an attribute that is printed with one; every other is printed as OID and hex. */
 static const char *keyword_of(struct span oid)
 {
-    for (size_t i = 0; i < sizeof(keywords) / sizeof(keywords[0]); i++) {
-        if (span_eq(oid, span_of(keywords[i].oid, keywords[i].oid_len))) {
-            return keywords[i].keyword;
+    for (size_t i = 0; i < dn_keyword_count; i++) {
+        if (dn_keywords[i].printed && span_eq(oid, dn_keywords[i].oid)) {
+            return dn_keywords[i].keyword;
         }
     }
     return NULL;

@@ -1,5 +1,13 @@
-/* dn_types: the ASN.1 string types of names, and bounds. Internal to certs/. */
+/*
+ * dn_types: what names are made of: attribute keywords, ASN.1 string types, bounds. Internal to
+ * certs/.
+ */
 #pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/span.h"
 
 enum {
     DN_TAG_UTF8 = 0x0C,
@@ -11,3 +19,13 @@ enum {
 };
 
 enum { DN_RDNS_MAX = 64, DN_TEXT_MAX = 4096 };
+
+/* Keywords that Java reads; `printed` are the ones that it writes too. */
+struct dn_keyword {
+    const char *keyword;
+    struct span oid; /* content octets */
+    bool printed;
+};
+
+extern const struct dn_keyword dn_keywords[];
+extern const size_t dn_keyword_count;
