@@ -7,7 +7,7 @@ import threading
 import unittest
 import uuid
 
-from support import pki, raw
+from support import pki, raw, slowdisk
 from support.adapter import Adapter, payload, status
 from support.raw import Raw10
 from support.server import SANITIZED, Koseki
@@ -20,15 +20,6 @@ def subject(name):
     run = subprocess.run(["openssl", "x509", "-in", pki.path(name), "-noout", "-subject", "-nameopt",
                           "RFC2253"], capture_output=True, text=True, check=True)
     return run.stdout.strip().removeprefix("subject=")
-
-
-def build_slowdisk(folder):
-    """The preload that delays and fails the steps of a commit."""
-    source = pathlib.Path(__file__).with_name("support") / "slowdisk.c"
-    library = pathlib.Path(folder) / "slowdisk.so"
-    subprocess.run(["gcc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", str(library), str(source)],
-                   check=True)
-    return str(library)
 
 
 class Provisioning(unittest.TestCase):
@@ -280,7 +271,7 @@ class Race(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             steer = pathlib.Path(folder) / "steer"
             steer.write_text("")
-            with Koseki(preload=build_slowdisk(folder),
+            with Koseki(preload=slowdisk.build(folder),
                         environment={"KOSEKI_SLOWDISK": str(steer)}) as koseki:
                 original = koseki.create_tenant
 
@@ -302,7 +293,7 @@ class WhileTheWriterWorks(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             steer = pathlib.Path(folder) / "steer"
             steer.write_text("")
-            with Koseki(preload=build_slowdisk(folder),
+            with Koseki(preload=slowdisk.build(folder),
                         environment={"KOSEKI_SLOWDISK": str(steer)}) as koseki:
                 koseki.create_tenant("T1")
                 body = json.dumps({"type": X509, "auth-id": subject("device-1.pem"),
@@ -334,7 +325,7 @@ class WhileTheWriterWorks(unittest.TestCase):
             with self.subTest(step), tempfile.TemporaryDirectory() as folder:
                 steer = pathlib.Path(folder) / "steer"
                 steer.write_text("")
-                with Koseki(preload=build_slowdisk(folder),
+                with Koseki(preload=slowdisk.build(folder),
                             environment={"KOSEKI_SLOWDISK": str(steer)}) as koseki:
                     koseki.create_tenant("T1")
                     self.assertEqual(koseki.http("GET", "/readiness", user=None,
