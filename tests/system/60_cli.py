@@ -1,0 +1,178 @@
+"""The command line: exit codes, messages, probe, stat beside the service."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+from support import pki
+from support.server import PERMISSIONS, WAIT, Koseki
+
+BINARY = os.environ["KOSEKI_BINARY"]
+
+
+def run(*arguments, text=None, **options):
+    return subprocess.run([BINARY, *arguments], input=text, capture_output=True, text=True,
+                          timeout=WAIT, **options)
+
+
+class Commands(unittest.TestCase):
+    def test_help_and_version(self):
+        self.assertEqual(run("--help").returncode, 0)
+        self.assertIn("amqp.listen", run("--help").stdout)
+        self.assertRegex(run("--version").stdout, r"^koseki \d+\.\d+\.\d+\n$")
+        for command in ("serve", "check-config", "probe", "hash-password", "stat"):
+            self.assertEqual(run(command, "--help").returncode, 0)
+
+    def test_usage_errors_are_64(self):
+        for arguments in ((), ("nonsense",), ("serve", "--nonsense"), ("serve", "extra"),
+                          ("stat", "--json"), ("probe",), ("serve", "--set"),
+                          ("probe", "--connect", "x:1", "--username", "u", "--password-file", "f")):
+            self.assertEqual(run(*arguments).returncode, 64, arguments)
+
+    def test_hash_password(self):
+        out = run("hash-password", text="secret\n")
+        self.assertRegex(out.stdout, r"^\$2a\$10\$[./A-Za-z0-9]{53}\n$")
+        self.assertNotEqual(out.stdout, run("hash-password", text="secret\n").stdout)
+        for bad in ("", "\n", "x" * 73 + "\n"):
+            self.assertEqual(run("hash-password", text=bad).returncode, 1)
+
+    def test_serve_without_a_listener_names_the_settings(self):
+        out = run("serve")
+        self.assertEqual(out.returncode, 1)
+        self.assertIn("amqp.listen", out.stderr)
+        self.assertIn("http.listen", out.stderr)
+
+    def test_check_config_shows_everything_that_is_wrong_at_once(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder)
+            (path / "p.json").write_text('{"roles": {}, "users": {"u": {"mechanism": "PLAIN",\n'
+                                         '"authorities": "x"}}}')
+            (path / "k.yaml").write_text("amqp:\n  listen: 127.0.0.1\n  nonsense: 1\n"
+                                         "tls: {cert: nowhere.pem, key: nowhere.key}\n"
+                                         "accounts: p.json\n")
+            out = run("check-config", "--config", str(path / "k.yaml"))
+            self.assertEqual(out.returncode, 1)
+            self.assertIn("k.yaml:2", out.stderr)
+            self.assertIn("k.yaml:3", out.stderr)
+            self.assertIn("nowhere.pem", out.stderr)
+            self.assertIn("p.json", out.stderr)
+            self.assertEqual(run("check-config", "--config", "/nowhere").returncode, 1)
+
+    def test_unusable_accounts_and_certificates_stop_the_start(self):
+        broken = {
+            "not json": "{", "no users": "[]", "duplicate": '{"users":{},"users":{}}',
+            "authorities": '{"users":{"u":{"mechanism":"PLAIN","password":"x"}}}',
+            "activity": '{"roles":{"r":[{"resource":"x","activities":["FLY"]}]},"users":{}}',
+            "hash": '{"users":{"u":{"mechanism":"PLAIN","password-hash":"x","authorities":[]}}}',
+        }
+        for name, text in broken.items():
+            with self.subTest(name), tempfile.TemporaryDirectory() as folder:
+                accounts = pathlib.Path(folder) / "p.json"
+                accounts.write_text(text)
+                sets = ["--set", "amqp.listen=127.0.0.1:0", "--set", f"accounts={accounts}", "--set",
+                        f"data-dir={folder}/data", "--set", "store.map-size=1GiB"]
+                out = run("check-config", *sets)
+                self.assertEqual(out.returncode, 1, out.stdout)
+                self.assertIn("p.json", out.stderr)
+                out = run("serve", *sets)
+                self.assertEqual(out.returncode, 1)
+
+    def test_stat_of_no_store(self):
+        out = run("stat", "--set", "data-dir=/nowhere")
+        self.assertEqual(out.returncode, 1)
+        self.assertIn("/nowhere", out.stderr)
+
+
+class WithService(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.koseki = Koseki(tls=True)
+        cls.koseki.create_tenant("T1")
+        cls.koseki.create_device("T1", "D1", {}, [
+            {"type": "hashed-password", "auth-id": "sensor1", "secrets": [{"pwd-plain": "x"}]}])
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.password = pathlib.Path(cls.folder.name) / "pw"
+        cls.password.write_text("secret\n")
+        cls.wrong = pathlib.Path(cls.folder.name) / "wrong"
+        cls.wrong.write_text("nonsense\n")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+        cls.koseki.close()
+
+    def probe(self, *arguments, tls=False, password=None):
+        port = self.koseki.port("amqp.tls-listen" if tls else "amqp.listen")
+        base = ["probe", "--connect", f"localhost:{port}", "--username", "adapter@HONO",
+                "--password-file", str(password or self.password)]
+        if tls:
+            base += ["--tls", "--ca", pki.path("ca.pem")]
+        return run(*base, *arguments)
+
+    def test_probe_with_a_certificate(self):
+        first = self.probe("--cert", pki.path("device-20.pem"), "--json", tls=True)
+        self.assertEqual(first.returncode, 0, first.stdout + first.stderr)
+        answer = json.loads(first.stdout)
+        self.assertEqual(set(answer), {"result", "provisioned", "tenant", "device", "steps"})
+        self.assertEqual((answer["result"], answer["provisioned"], answer["tenant"]),
+                         ("logged-in", True, "T1"))
+        self.assertEqual([step["status"] for step in answer["steps"]], [200, 200, 201, 200])
+        for step in answer["steps"]:
+            self.assertEqual(set(step), {"name", "status", "reason", "ms"})
+        again = json.loads(self.probe("--cert", pki.path("device-20.pem"), "--json").stdout)
+        self.assertEqual((again["provisioned"], again["device"]), (False, answer["device"]))
+
+    def test_probe_with_a_password_device(self):
+        out = self.probe("--tenant", "T1", "--type", "hashed-password", "--auth-id", "sensor1")
+        self.assertEqual(out.returncode, 0)
+        self.assertIn("device D1", out.stdout)
+
+    def test_probe_refused(self):
+        out = self.probe("--cert", pki.path("device-expired.pem"), "--json")
+        self.assertEqual(out.returncode, 1)
+        answer = json.loads(out.stdout)
+        self.assertEqual((answer["result"], answer["steps"][-1]["status"],
+                          answer["steps"][-1]["reason"]), ("refused", 404, "expired"))
+        out = self.probe("--cert", pki.path("device-1.pem"), "--json", password=self.wrong)
+        self.assertEqual((out.returncode, json.loads(out.stdout)["result"]), (1, "refused"))
+
+    def test_probe_unreachable(self):
+        out = run("probe", "--connect", "127.0.0.1:1", "--username", "u", "--password-file",
+                  str(self.password), "--cert", pki.path("device-1.pem"), "--json")
+        self.assertEqual((out.returncode, json.loads(out.stdout)["result"]), (2, "unreachable"))
+        port = self.koseki.port("amqp.tls-listen")
+        out = run("probe", "--connect", f"localhost:{port}", "--tls", "--ca", pki.path("ca-foreign.pem"),
+                  "--username", "u", "--password-file", str(self.password), "--cert",
+                  pki.path("device-1.pem"))
+        self.assertEqual(out.returncode, 2)
+        self.assertIn("certificate", out.stdout)
+
+    def test_stat_beside_the_service(self):
+        out = run("stat", "--verify", "--set", f"data-dir={self.koseki.settings['data-dir']}",
+                  "--set", "store.map-size=1GiB")
+        self.assertEqual(out.returncode, 0, out.stdout + out.stderr)
+        self.assertIn("tenants: 1\n", out.stdout)
+
+    def test_the_ready_line_names_every_port(self):
+        ready = re.search(r"^event=ready (.*)$", self.koseki.log(), re.M).group(1)
+        self.assertEqual([pair.split("=")[0] for pair in ready.split()],
+                         ["amqp.listen", "amqp.tls-listen", "http.listen", "http.tls-listen",
+                          "ops.listen"])
+
+    def test_secrets_are_not_logged(self):
+        log = self.koseki.log()
+        for user in PERMISSIONS["users"].values():
+            if user.get("password"):
+                self.assertNotIn(user["password"], log)
+
+
+class Json(unittest.TestCase):
+    def test_log_lines_are_json_objects(self):
+        koseki = Koseki(wait_ready=False, log__format="json", log__level="error")
+        koseki.wait_for(lambda: '"event":"ready"' in koseki.log(), "the ready line")
+        ready = json.loads(koseki.log().splitlines()[-1])
+        self.assertEqual(list(ready), ["event", "amqp.listen", "http.listen", "ops.listen"])
+        koseki.close()
