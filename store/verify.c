@@ -384,6 +384,16 @@ static void visit_purge(struct verify *v, struct span key, struct span value)
     }
 }
 
+/* If it cannot be read, no number is too high. */
+static uint64_t meta_number(struct verify *v, const char *name)
+{
+    struct ks_failure why = {0};
+    uint64_t value = UINT64_MAX;
+
+    (void)verify_usable(v, txn_meta_get(v->txn, name, &value, &why), &why);
+    return value;
+}
+
 enum ks_status store_verify(struct store_txn *txn, void (*found)(const char *text, void *arg),
                             void *arg, struct ks_failure *why)
 {
@@ -405,11 +415,10 @@ enum ks_status store_verify(struct store_txn *txn, void (*found)(const char *tex
     };
     struct verify v = {.txn = txn, .found = found, .arg = arg};
     struct key all;
-    enum ks_status st = txn_meta_get(txn, meta_next_space, &v.next_space, why);
+    enum ks_status st = KS_OK;
 
-    if (st == KS_OK) {
-        st = txn_meta_get(txn, meta_outbox_seq, &v.outbox_seq, why);
-    }
+    v.next_space = meta_number(&v, meta_next_space);
+    v.outbox_seq = meta_number(&v, meta_outbox_seq);
     key_begin(&all);
     for (size_t i = 0; i < sizeof(passes) / sizeof(passes[0]) && st == KS_OK; i++) {
         st = verify_each(&v, passes[i].table, &all, passes[i].visit, why);
