@@ -274,7 +274,7 @@ static void a_store_holds_what_the_manual_shows(void **state)
         [KV_OUTBOX] = "outbox",       [KV_PURGE] = "purge",
     };
     struct buf manual;
-    struct kv *kv = array_kv_open();
+    struct kv *kv = array_kv_open(NULL);
     struct kv_txn *txn = NULL;
     struct store *store = NULL;
 

@@ -6,15 +6,20 @@
 
 static struct test_dir dir;
 
-static struct kv *start(void)
+static struct kv *again(void)
 {
-    struct lmdb_kv_options options = {.map_size = UINT64_C(1) << 30, .max_readers = 16};
+    const struct lmdb_kv_options options = {
+        .dir = dir.path, .map_size = UINT64_C(1) << 30, .max_readers = 16};
     struct kv *kv = NULL;
 
-    test_dir_make(&dir);
-    options.dir = dir.path;
     assert_ok(lmdb_kv_open(&kv, &options, why));
     return kv;
+}
+
+static struct kv *start(void)
+{
+    test_dir_make(&dir);
+    return again();
 }
 
 static void finish(void)
@@ -24,5 +29,6 @@ static void finish(void)
 
 int main(void)
 {
-    return store_conformance_run(start, finish);
+    return store_conformance_run(
+        &(struct store_engine){.start = start, .again = again, .finish = finish});
 }

@@ -58,7 +58,7 @@ static int set_up(void **state)
     (void)state;
     arena_init(&arena);
     memset(long_id, 'x', sizeof(long_id));
-    kv = array_kv_open();
+    kv = array_kv_open(NULL);
     assert_ok(store_open(&store, kv, why));
     assert_ok(store_write_begin(store, &txn, why));
     tenant.cas = store_cas_encode(&arena, &ca, 1);

@@ -17,9 +17,14 @@ struct table {
     size_t count;
 };
 
+struct array_disk {
+    struct table table[KV_TABLES];
+};
+
 struct array_kv {
     struct kv kv; /* first */
-    struct table table[KV_TABLES];
+    struct array_disk *disk;
+    bool owns_disk;
 };
 
 struct kv_txn {
@@ -57,6 +62,9 @@ static void copy(struct table *to, const struct table *from)
     for (size_t t = 0; t < KV_TABLES; t++) {
         to[t].count = from[t].count;
         to[t].entry = calloc(from[t].count + 1, sizeof(struct entry));
+        if (to[t].entry == NULL) {
+            abort();
+        }
         for (size_t i = 0; i < from[t].count; i++) {
             const struct entry *e = &from[t].entry[i];
 
@@ -90,8 +98,11 @@ static enum ks_status read_begin(struct kv *kv, struct kv_txn **out, struct ks_f
     struct kv_txn *txn = calloc(1, sizeof(*txn));
 
     (void)why;
+    if (txn == NULL) {
+        abort();
+    }
     txn->kv = (struct array_kv *)kv;
-    copy(txn->table, txn->kv->table);
+    copy(txn->table, txn->kv->disk->table);
     *out = txn;
     return KS_OK;
 }
@@ -100,7 +111,7 @@ static enum ks_status read_renew(struct kv_txn *txn, struct ks_failure *why)
 {
     (void)why;
     clear(txn->table);
-    copy(txn->table, txn->kv->table);
+    copy(txn->table, txn->kv->disk->table);
     return KS_OK;
 }
 
@@ -118,8 +129,8 @@ static void end(struct kv_txn *txn)
 static enum ks_status commit(struct kv_txn *txn, struct ks_failure *why)
 {
     (void)why;
-    clear(txn->kv->table);
-    copy(txn->kv->table, txn->table);
+    clear(txn->kv->disk->table);
+    copy(txn->kv->disk->table, txn->table);
     end(txn);
     return KS_OK;
 }
@@ -138,18 +149,31 @@ static enum ks_status get(struct kv_txn *txn, enum kv_table table, struct span k
     return KS_OK;
 }
 
+/* Every span that was found so far dies. */
+static void move_all(struct kv_txn *txn)
+{
+    struct table moved[KV_TABLES];
+
+    copy(moved, txn->table);
+    clear(txn->table);
+    memcpy(txn->table, moved, sizeof(moved));
+}
+
 static enum ks_status put(struct kv_txn *txn, enum kv_table table, struct span key, size_t len,
                           char **room, struct ks_failure *why)
 {
     struct table *t = &txn->table[table];
     size_t i = lower_bound(t, key);
 
-    (void)why;
-    if (key.len == 0 || key.len > KV_KEY_MAX) {
-        return KS_CORRUPT;
+    if (key.len == 0 || key.len > KV_KEY_MAX || len > KV_VALUE_MAX) {
+        return ks_fail(why, KS_CORRUPT, NULL, "a key of %zu, a value of %zu bytes", key.len, len);
     }
+    move_all(txn);
     if (!is_at(t, i, key)) {
         t->entry = realloc(t->entry, (t->count + 1) * sizeof(struct entry));
+        if (t->entry == NULL) {
+            abort();
+        }
         memmove(&t->entry[i + 1], &t->entry[i], (t->count - i) * sizeof(struct entry));
         t->entry[i] = (struct entry){.key = copy_bytes(key.ptr, key.len), .key_len = key.len};
         t->count++;
@@ -171,6 +195,7 @@ static enum ks_status del(struct kv_txn *txn, enum kv_table table, struct span k
     if (!is_at(t, i, key)) {
         return KS_NOT_FOUND;
     }
+    move_all(txn);
     free(t->entry[i].key);
     free(t->entry[i].value);
     memmove(&t->entry[i], &t->entry[i + 1], (t->count - i - 1) * sizeof(struct entry));
@@ -209,13 +234,35 @@ static bool read_only(const struct kv *kv)
     return false;
 }
 
-static void close_kv(struct kv *kv)
+struct array_disk *array_disk_new(void)
 {
-    clear(((struct array_kv *)kv)->table);
-    free(kv);
+    struct array_disk *disk = calloc(1, sizeof(*disk));
+
+    if (disk == NULL) {
+        abort();
+    }
+    return disk;
 }
 
-struct kv *array_kv_open(void)
+void array_disk_free(struct array_disk *disk)
+{
+    if (disk != NULL) {
+        clear(disk->table);
+        free(disk);
+    }
+}
+
+static void close_kv(struct kv *kv)
+{
+    struct array_kv *array = (struct array_kv *)kv;
+
+    if (array->owns_disk) {
+        array_disk_free(array->disk);
+    }
+    free(array);
+}
+
+struct kv *array_kv_open(struct array_disk *disk)
 {
     static const struct kv_engine engine = {
         .read_begin = read_begin,
@@ -235,6 +282,11 @@ struct kv *array_kv_open(void)
     };
     struct array_kv *kv = calloc(1, sizeof(*kv));
 
+    if (kv == NULL) {
+        abort();
+    }
     kv->kv.engine = &engine;
+    kv->owns_disk = disk == NULL;
+    kv->disk = disk == NULL ? array_disk_new() : disk;
     return &kv->kv;
 }

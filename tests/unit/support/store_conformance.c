@@ -7,8 +7,7 @@
 
 #include "store/store.h"
 
-static struct kv *(*start_engine)(void);
-static void (*finish_engine)(void);
+static const struct store_engine *engine;
 static struct store *store;
 static struct store_txn *txn;
 static struct arena arena;
@@ -20,7 +19,7 @@ static int set_up(void **state)
     (void)state;
     test_log_begin();
     arena_init(&arena);
-    assert_ok(store_open(&store, start_engine(), why));
+    assert_ok(store_open(&store, engine->start(), why));
     return 0;
 }
 
@@ -46,9 +45,15 @@ static int tear_down(void **state)
     verify();
     store_close(store);
     arena_done(&arena);
-    finish_engine();
+    engine->finish();
     test_log_done();
     return 0;
+}
+
+static void reopen(void)
+{
+    store_close(store);
+    assert_ok(store_open(&store, engine->again(), why));
 }
 
 static void begin(void)
@@ -513,7 +518,389 @@ static void outbox_numbers_never_go_back(void **state)
     store_reader_close(r);
 }
 
-int store_conformance_run(struct kv *(*start)(void), void (*finish)(void))
+/* ---- snapshots, generations, reopening ---- */
+
+static void a_reader_keeps_its_snapshot_and_its_spans(void **state)
+{
+    struct store_txn *r;
+    struct store_tenant found;
+    struct store_tenant changed;
+    uint32_t space;
+
+    (void)state;
+    begin();
+    space = insert_tenant("T1");
+    commit();
+    r = reader();
+    assert_ok(store_tenant_get(r, space, &found, why));
+    for (int i = 0; i < 5; i++) {
+        begin();
+        changed = tenant_of("T1");
+        changed.space = space;
+        changed.document = SPAN("{\"changed\":true}");
+        assert_ok(store_tenant_replace(txn, &changed, why));
+        commit();
+    }
+    assert_span(found.document, "{}");
+    assert_ok(store_tenant_get(r, space, &found, why));
+    assert_span(found.document, "{}");
+    assert_ok(store_reader_renew(r, why));
+    assert_ok(store_tenant_get(r, space, &found, why));
+    assert_span(found.document, "{\"changed\":true}");
+    store_reader_reset(r);
+    assert_ok(store_reader_renew(r, why));
+    assert_ok(store_tenant_get(r, space, &found, why));
+    store_reader_close(r);
+}
+
+/* The spans of what was found die at the first write; the store copes. */
+static void what_was_found_may_be_put_again(void **state)
+{
+    const struct span gateways[] = {SPAN("G1"), SPAN("G2")};
+    const struct store_ca ca = {.subject_dn = SPAN("CN=ca"), .public_key = SPAN("k")};
+    struct store_tenant tenant = tenant_of("T1");
+    struct store_device device = device_of("D1");
+    struct store_credential credential;
+    struct store_txn *r;
+    uint32_t spaces[2];
+    size_t count;
+    uint32_t space;
+    bool is = false;
+
+    (void)state;
+    tenant.alias = SPAN("alias");
+    tenant.cas = store_cas_encode(&arena, &ca, 1);
+    device.via = store_strings_encode(&arena, gateways, 2);
+    device.member_of = store_strings_encode(&arena, gateways, 2);
+    begin();
+    assert_ok(store_tenant_insert(txn, &tenant, &space, why));
+    assert_ok(store_device_insert(txn, space, &device, why));
+    insert_device(space, "D2");
+    commit();
+    begin();
+    assert_ok(store_tenant_get(txn, space, &tenant, why));
+    tenant.flags = 0;
+    assert_ok(store_tenant_replace(txn, &tenant, why));
+    assert_ok(store_device_get(txn, space, SPAN("D1"), &device, why));
+    device.flags = 0;
+    assert_ok(store_device_replace(txn, space, &device, why));
+    assert_ok(store_credential_get(txn, space, SPAN("psk"), SPAN("D2"), &credential, why));
+    credential.flags = 0;
+    assert_ok(store_credential_put(txn, space, &credential, why));
+    assert_ok(store_device_next(txn, space, SPAN("D1"), &device, why));
+    assert_ok(store_device_delete(txn, space, device.id, why));
+    commit();
+    r = reader();
+    assert_ok(store_tenant_get(r, space, &tenant, why));
+    assert_int_equal(tenant.flags, 0);
+    assert_span(tenant.id, "T1");
+    assert_span(tenant.alias, "alias");
+    assert_ok(store_tenant_find_ca(r, SPAN("CN=ca"), spaces, 2, &count, why));
+    assert_int_equal(count, 1);
+    assert_ok(store_device_get(r, space, SPAN("D1"), &device, why));
+    assert_int_equal(device.flags, 0);
+    assert_span(device.answer, "{\"device-id\":\"x\"}");
+    assert_ok(store_is_gateway(r, space, SPAN("G2"), &is, why));
+    assert_true(is);
+    assert_status(KS_NOT_FOUND, store_device_get(r, space, SPAN("D2"), &device, why));
+    store_reader_close(r);
+}
+
+static void only_committed_changes_of_tenants_move_the_generation(void **state)
+{
+    uint64_t generation;
+    uint32_t space;
+    uint64_t seq;
+
+    (void)state;
+    begin();
+    space = insert_tenant("T1");
+    generation = store_tenant_generation(store);
+    commit();
+    assert_true(store_tenant_generation(store) > generation);
+    generation = store_tenant_generation(store);
+    begin();
+    (void)insert_tenant("T2");
+    store_write_abort(txn);
+    begin();
+    insert_device(space, "D1");
+    assert_ok(store_outbox_append(txn, SPAN("event"), &seq, why));
+    commit();
+    begin();
+    assert_status(KS_EXISTS,
+                  store_tenant_insert(txn, &(struct store_tenant){.id = SPAN("T1")}, &space, why));
+    commit();
+    assert_true(store_tenant_generation(store) == generation);
+    begin();
+    assert_ok(store_device_delete_all(txn, &space, why));
+    commit();
+    assert_true(store_tenant_generation(store) > generation);
+    generation = store_tenant_generation(store);
+    begin();
+    assert_ok(store_tenant_delete(txn, space, why));
+    commit();
+    assert_true(store_tenant_generation(store) > generation);
+}
+
+static void what_was_committed_is_there_after_reopening(void **state)
+{
+    struct store_txn *r;
+    struct store_stat before;
+    struct store_stat after;
+    struct store_device device;
+    uint32_t space;
+    uint32_t again;
+    uint64_t seq;
+    uint64_t next;
+
+    (void)state;
+    begin();
+    space = insert_tenant("T1");
+    insert_device(space, "D1");
+    assert_ok(store_outbox_append(txn, SPAN("event"), &seq, why));
+    assert_ok(store_outbox_delete(txn, seq, why));
+    commit();
+    r = reader();
+    assert_ok(store_stat(r, &before, why));
+    store_reader_close(r);
+    reopen();
+    r = reader();
+    assert_ok(store_stat(r, &after, why));
+    assert_true(uuid_eq(&before.instance, &after.instance));
+    assert_int_equal(after.tenants, 1);
+    assert_int_equal(after.devices, 1);
+    assert_int_equal(after.credentials, 1);
+    assert_ok(store_device_get(r, space, SPAN("D1"), &device, why));
+    store_reader_close(r);
+    begin();
+    assert_ok(store_tenant_delete(txn, space, why));
+    commit();
+    reopen();
+    begin();
+    again = insert_tenant("T1");
+    assert_true(again > space); /* never reused */
+    assert_ok(store_outbox_append(txn, SPAN("event"), &next, why));
+    assert_true(next > seq);
+    commit();
+    purge_all();
+    assert_ok(store_reader_open(store, &r, why));
+    store_reader_close(r);
+}
+
+/* ---- more of tenants and devices ---- */
+
+static void tenants_may_share_a_subject(void **state)
+{
+    const struct store_ca cas[] = {{.subject_dn = SPAN("CN=ca"), .public_key = SPAN("old key")},
+                                   {.subject_dn = SPAN("CN=ca"), .public_key = SPAN("new key")},
+                                   {.subject_dn = SPAN("CN=ca,O=x"), .public_key = SPAN("k")}};
+    struct store_tenant tenant = tenant_of("T1");
+    uint32_t one;
+    uint32_t two;
+    uint32_t spaces[4] = {0};
+    size_t count;
+    struct store_txn *r;
+
+    (void)state;
+    tenant.cas = store_cas_encode(&arena, cas, 3);
+    begin();
+    assert_ok(store_tenant_insert(txn, &tenant, &one, why));
+    tenant.id = SPAN("T2");
+    assert_ok(store_tenant_insert(txn, &tenant, &two, why));
+    commit();
+    r = reader();
+    assert_ok(store_tenant_find_ca(r, SPAN("CN=ca"), spaces, 4, &count, why));
+    assert_int_equal(count, 2); /* each once */
+    assert_int_equal(spaces[0], one);
+    assert_int_equal(spaces[1], two);
+    assert_ok(store_tenant_find_ca(r, SPAN("CN=ca"), spaces, 1, &count, why));
+    assert_int_equal(count, 1);
+    begin();
+    assert_ok(store_tenant_delete(txn, one, why));
+    commit();
+    assert_ok(store_reader_renew(r, why));
+    assert_ok(store_tenant_find_ca(r, SPAN("CN=ca"), spaces, 4, &count, why));
+    assert_int_equal(count, 1);
+    assert_int_equal(spaces[0], two);
+    store_reader_close(r);
+}
+
+static void an_alias_can_be_given_on(void **state)
+{
+    struct store_tenant one = tenant_of("T1");
+    struct store_tenant two = tenant_of("T2");
+    uint64_t writes;
+    uint32_t found;
+
+    (void)state;
+    one.alias = SPAN("alias");
+    begin();
+    assert_ok(store_tenant_insert(txn, &one, &one.space, why));
+    assert_ok(store_tenant_insert(txn, &two, &two.space, why));
+    two.alias = SPAN("alias");
+    writes = store_txn_writes(txn);
+    assert_status(KS_EXISTS, store_tenant_replace(txn, &two, why));
+    assert_int_equal(store_txn_writes(txn), writes);
+    assert_ok(store_tenant_replace(txn, &one, why)); /* its own */
+    one.alias = span_of(NULL, 0);
+    assert_ok(store_tenant_replace(txn, &one, why));
+    assert_ok(store_tenant_replace(txn, &two, why));
+    assert_ok(store_tenant_find_alias(txn, SPAN("alias"), &found, why));
+    assert_int_equal(found, two.space);
+    two.space = 99;
+    assert_status(KS_NOT_FOUND, store_tenant_replace(txn, &two, why));
+    commit();
+}
+
+static void a_walk_stays_in_its_key_space(void **state)
+{
+    struct store_device found;
+    uint32_t one;
+    uint32_t two;
+
+    (void)state;
+    begin();
+    one = insert_tenant("T1");
+    two = insert_tenant("T2");
+    insert_device(one, "D1");
+    insert_device(two, "D0");
+    insert_device(two, "D2");
+    assert_ok(store_device_next(txn, one, SPAN(""), &found, why));
+    assert_span(found.id, "D1");
+    assert_status(KS_NOT_FOUND, store_device_next(txn, one, SPAN("D1"), &found, why));
+    assert_ok(store_device_next(txn, two, SPAN("D1"), &found, why)); /* which is not there */
+    assert_span(found.id, "D2");
+    commit();
+}
+
+static void the_longest_ids_and_names_are_kept(void **state)
+{
+    char id[STORE_ID_MAX];
+    char type[STORE_TYPE_MAX];
+    char name[STORE_NAME_MAX];
+    const struct store_credential_ref ref = {.type = span_of(type, sizeof(type)),
+                                             .auth_id = span_of(name, sizeof(name))};
+    struct store_tenant tenant = tenant_of("");
+    struct store_device device = device_of("");
+    struct store_credential credential = {
+        .type = ref.type, .auth_id = ref.auth_id, .document = SPAN("{}")};
+    uint32_t space;
+    uint32_t found;
+
+    (void)state;
+    memset(id, 'i', sizeof(id));
+    memset(type, 't', sizeof(type));
+    memset(name, 'n', sizeof(name));
+    tenant.id = span_of(id, sizeof(id));
+    tenant.alias = span_of(name, sizeof(name));
+    device.id = tenant.id;
+    device.via = store_strings_encode(&arena, &tenant.id, 1);
+    device.member_of = device.via;
+    device.credentials = store_credential_refs_encode(&arena, &ref, 1);
+    credential.device_id = device.id;
+    begin();
+    assert_ok(store_tenant_insert(txn, &tenant, &space, why));
+    assert_ok(store_device_insert(txn, space, &device, why));
+    assert_ok(store_credential_put(txn, space, &credential, why));
+    assert_ok(store_tenant_find(txn, tenant.id, &found, why));
+    assert_ok(store_device_get(txn, space, device.id, &device, why));
+    assert_ok(store_credential_get(txn, space, ref.type, ref.auth_id, &credential, why));
+    name[STORE_NAME_MAX - 1] = 'x';
+    assert_status(KS_NOT_FOUND,
+                  store_credential_get(txn, space, ref.type, ref.auth_id, &credential, why));
+    commit();
+}
+
+/* What a peer may send finds nothing and hurts nothing. */
+static void names_beyond_the_bounds_are_not_found(void **state)
+{
+    static const char text[STORE_NAME_MAX + 1] = {'x'};
+    struct store_device device;
+    struct store_credential credential;
+    uint32_t space;
+    uint32_t found;
+    uint32_t spaces[2];
+    size_t count = 7;
+    bool is = true;
+
+    (void)state;
+    begin();
+    space = insert_tenant("T1");
+    assert_status(KS_NOT_FOUND, store_tenant_find(txn, span_of(text, 0), &found, why));
+    assert_status(KS_NOT_FOUND,
+                  store_tenant_find(txn, span_of(text, STORE_ID_MAX + 1), &found, why));
+    assert_status(KS_NOT_FOUND,
+                  store_tenant_find_alias(txn, span_of(text, STORE_NAME_MAX + 1), &found, why));
+    assert_ok(store_tenant_find_ca(txn, span_of(text, STORE_NAME_MAX + 1), spaces, 2, &count, why));
+    assert_int_equal(count, 0);
+    assert_status(KS_NOT_FOUND, store_device_get(txn, space, span_of(text, 0), &device, why));
+    assert_status(KS_NOT_FOUND,
+                  store_device_get(txn, space, span_of(text, STORE_ID_MAX + 1), &device, why));
+    assert_status(KS_NOT_FOUND, store_credential_get(txn, space, span_of(text, STORE_TYPE_MAX + 1),
+                                                     SPAN("a"), &credential, why));
+    assert_status(KS_NOT_FOUND,
+                  store_credential_get(txn, space, SPAN("psk\0x"), SPAN("a"), &credential, why));
+    assert_status(KS_NOT_FOUND,
+                  store_credential_get(txn, space, SPAN("psk"), span_of(text, STORE_NAME_MAX + 1),
+                                       &credential, why));
+    assert_ok(store_is_gateway(txn, space, span_of(text, STORE_ID_MAX + 1), &is, why));
+    assert_false(is);
+    commit();
+}
+
+static void credentials_are_counted_once_and_replaced(void **state)
+{
+    struct store_credential credential;
+    struct store_device device;
+    struct store_txn *r;
+    struct store_stat stat;
+    uint32_t space;
+
+    (void)state;
+    begin();
+    space = insert_tenant("T1");
+    insert_device(space, "D1");
+    assert_ok(store_credential_get(txn, space, SPAN("psk"), SPAN("D1"), &credential, why));
+    credential.document = SPAN("{\"new\":1}");
+    assert_ok(store_credential_put(txn, space, &credential, why));
+    insert_device(space, "D2");
+    assert_ok(store_credential_delete(txn, space, SPAN("psk"), SPAN("D2"), why));
+    assert_status(KS_NOT_FOUND, store_credential_delete(txn, space, SPAN("psk"), SPAN("D2"), why));
+    device = device_of("D2");
+    assert_ok(store_device_replace(txn, space, &device, why));
+    commit();
+    r = reader();
+    assert_ok(store_stat(r, &stat, why));
+    assert_int_equal(stat.devices, 2);
+    assert_int_equal(stat.credentials, 1);
+    assert_ok(store_credential_get(r, space, SPAN("psk"), SPAN("D1"), &credential, why));
+    assert_span(credential.document, "{\"new\":1}");
+    store_reader_close(r);
+}
+
+static void what_waits_to_be_swept_is_not_counted(void **state)
+{
+    struct store_txn *r;
+    struct store_stat stat;
+    uint32_t space;
+
+    (void)state;
+    begin();
+    space = insert_tenant("T1");
+    insert_device(space, "D1");
+    assert_ok(store_tenant_delete(txn, space, why));
+    commit();
+    r = reader();
+    assert_ok(store_stat(r, &stat, why));
+    assert_int_equal(stat.tenants, 0);
+    assert_int_equal(stat.devices, 0);
+    assert_int_equal(stat.credentials, 0);
+    assert_int_equal(stat.purging, 1);
+    store_reader_close(r);
+    purge_all();
+}
+
+int store_conformance_run(const struct store_engine *tested)
 {
 #define CONFORMS(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -530,9 +917,19 @@ int store_conformance_run(struct kv *(*start)(void), void (*finish)(void))
         CONFORMS(emptying_a_tenant_gives_it_a_new_key_space),
         CONFORMS(an_aborted_transaction_leaves_nothing),
         CONFORMS(outbox_numbers_never_go_back),
+        CONFORMS(a_reader_keeps_its_snapshot_and_its_spans),
+        CONFORMS(what_was_found_may_be_put_again),
+        CONFORMS(only_committed_changes_of_tenants_move_the_generation),
+        CONFORMS(what_was_committed_is_there_after_reopening),
+        CONFORMS(tenants_may_share_a_subject),
+        CONFORMS(an_alias_can_be_given_on),
+        CONFORMS(a_walk_stays_in_its_key_space),
+        CONFORMS(the_longest_ids_and_names_are_kept),
+        CONFORMS(names_beyond_the_bounds_are_not_found),
+        CONFORMS(credentials_are_counted_once_and_replaced),
+        CONFORMS(what_waits_to_be_swept_is_not_counted),
     };
 
-    start_engine = start;
-    finish_engine = finish;
+    engine = tested;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
