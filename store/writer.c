@@ -79,6 +79,14 @@ static struct writer_job *pop(struct lane *lane)
     return job;
 }
 
+static void take_batch_locked(struct writer *writer, struct writer_batch *batch)
+    LOCK_REQUIRES(writer->lock);
+static enum ks_status refusal_locked(const struct writer *writer, struct ks_failure *why)
+    LOCK_REQUIRES(writer->lock);
+static enum ks_status stopping_locked(const struct writer *writer, struct ks_failure *why)
+    LOCK_REQUIRES(writer->lock);
+static bool has_work_locked(const struct writer *writer) LOCK_REQUIRES(writer->lock);
+
 /* The lanes in turn, so that a bulk load over HTTP does not hold up logins, nor they it. */
 static void take_batch_locked(struct writer *writer, struct writer_batch *batch)
 {

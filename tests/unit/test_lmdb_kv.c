@@ -241,7 +241,7 @@ static char *read_data(size_t *len)
     assert_non_null(file);
     *len = fread(bytes, 1, (size_t)st.st_size, file);
     assert_int_equal(*len, st.st_size);
-    fclose(file);
+    (void)fclose(file);
     return bytes;
 }
 

@@ -53,7 +53,7 @@ static void read_manual(struct buf *out)
     while ((n = fread(buf_reserve(out, 4096), 1, 4096, file)) > 0) {
         buf_commit(out, n);
     }
-    fclose(file);
+    (void)fclose(file);
     buf_add_char(out, '\0');
 }
 
@@ -113,7 +113,7 @@ static const char *block_of(const char *manual, const char *name)
     const char *at;
 
     (void)snprintf(start, sizeof(start), "```hex %s\n", name);
-    at = strstr(manual, start);
+    at = manual == NULL ? NULL : strstr(manual, start);
     if (at == NULL) {
         fail_msg("the manual has no example of %s", name);
         return "";
@@ -273,7 +273,7 @@ static void a_store_holds_what_the_manual_shows(void **state)
         [KV_GATEWAY] = "gateway",     [KV_GROUP] = "group",
         [KV_OUTBOX] = "outbox",       [KV_PURGE] = "purge",
     };
-    struct buf manual;
+    struct buf manual = {0};
     struct kv *kv = array_kv_open(NULL);
     struct kv_txn *txn = NULL;
     struct store *store = NULL;
@@ -295,7 +295,7 @@ static void names_become_keys_as_the_manual_shows(void **state)
 {
     char longest_raw[KEY_NAME_RAW_MAX];
     char shortest_hashed[KEY_NAME_RAW_MAX + 1];
-    struct buf manual;
+    struct buf manual = {0};
     struct example example;
     struct key key;
     const char *block;

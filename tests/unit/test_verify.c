@@ -235,7 +235,7 @@ static void any_cut_value_is_found(void **state)
 /* Entries that nothing else names. */
 static void any_entry_too_many_is_found(void **state)
 {
-    static const struct {
+    const struct {
         enum kv_table table;
         struct span key;
         struct span value;

@@ -30,14 +30,14 @@ enum act {
 
 struct job {
     struct writer_job job; /* first */
+    struct ks_failure why;
+    size_t commits_at_done;
     enum act act;
     enum writer_lane lane;
     int number;
     unsigned runs;
     unsigned dones;
-    size_t commits_at_done;
     enum ks_status status;
-    struct ks_failure why;
 };
 
 static struct test_dir dir;
@@ -396,7 +396,7 @@ static void a_full_transaction_is_halved_until_it_fits(void **state)
     for (int i = 0; i < 8; i++) {
         (void)submit(ACT_INSERT);
     }
-    fault_kv_fail_puts(kv, 2 * PUTS_OF_A_JOB, KS_FULL);
+    fault_kv_fail_puts(kv, (size_t)2 * PUTS_OF_A_JOB, KS_FULL);
     let_go();
     wait_for(9);
     for (int i = 1; i < 9; i++) {
@@ -631,7 +631,7 @@ static void what_another_process_left_is_swept_in_small_steps(void **state)
     }
     assert_int_equal(purging(), 0);
     assert_true(fault_kv_most_deletions(kv) <= 501); /* the last step takes it off the list */
-    assert_int_equal(fault_kv_commits(kv), before + DEVICES / 500 + 1);
+    assert_int_equal(fault_kv_commits(kv), before + (DEVICES / 500) + 1);
 }
 
 static void a_deletion_is_swept_after_its_job(void **state)

@@ -7,7 +7,7 @@
 
 #include "store/store.h"
 
-static const struct store_engine *engine;
+static const struct store_engine *tested;
 static struct store *store;
 static struct store_txn *txn;
 static struct arena arena;
@@ -19,7 +19,7 @@ static int set_up(void **state)
     (void)state;
     test_log_begin();
     arena_init(&arena);
-    assert_ok(store_open(&store, engine->start(), why));
+    assert_ok(store_open(&store, tested->start(), why));
     return 0;
 }
 
@@ -45,7 +45,7 @@ static int tear_down(void **state)
     verify();
     store_close(store);
     arena_done(&arena);
-    engine->finish();
+    tested->finish();
     test_log_done();
     return 0;
 }
@@ -53,7 +53,7 @@ static int tear_down(void **state)
 static void reopen(void)
 {
     store_close(store);
-    assert_ok(store_open(&store, engine->again(), why));
+    assert_ok(store_open(&store, tested->again(), why));
 }
 
 static void begin(void)
@@ -900,7 +900,7 @@ static void what_waits_to_be_swept_is_not_counted(void **state)
     purge_all();
 }
 
-int store_conformance_run(const struct store_engine *tested)
+int store_conformance_run(const struct store_engine *engine)
 {
 #define CONFORMS(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -930,6 +930,6 @@ int store_conformance_run(const struct store_engine *tested)
         CONFORMS(what_waits_to_be_swept_is_not_counted),
     };
 
-    engine = tested;
+    tested = engine;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
