@@ -87,6 +87,7 @@ static enum ks_status open_store(struct parts *parts, struct ks_failure *why)
     const struct lmdb_kv_options kv_options = {
         .dir = settings->data_dir,
         .map_size = (uint64_t)settings->store_map_size,
+        .min_free = (uint64_t)settings->store_min_free,
         .max_readers = THREADS_MAX + READERS_SPARE,
     };
     struct writer_options writer_options = {

@@ -122,6 +122,7 @@ static void become_read_only(struct writer *writer, const struct ks_failure *why
 static void watch_disk(struct writer *writer)
 {
     int64_t now = clock_monotonic_ms();
+    struct log_text dir;
     struct statvfs fs;
     bool low;
     bool was;
@@ -140,9 +141,9 @@ static void watch_disk(struct writer *writer)
         log_warn("disk-full",
                  "dir=%s action=\"writes are refused until there is more space than "
                  "store.min-free\"",
-                 writer->dir);
+                 log_text(&dir, span_cstr(writer->dir)));
     } else if (was && !low) {
-        log_info("disk-has-space", "dir=%s", writer->dir);
+        log_info("disk-has-space", "dir=%s", log_text(&dir, span_cstr(writer->dir)));
     }
 }
 
