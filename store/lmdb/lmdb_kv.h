@@ -3,7 +3,9 @@
  *
  * The environment is opened once per process with MDB_NOTLS and MDB_NORDAHEAD, never with
  * MDB_WRITEMAP, MDB_NOSYNC or MDB_NOMETASYNC; its map is sized at start and never grown while
- * serving. Stale readers are cleared at open and when the reader table is full.
+ * serving. Stale readers are cleared at open and when the reader table is full. After a failed
+ * write of a meta page, look-ups go on in a second, read-only environment; nothing is written any
+ * more.
  *
  * Errors: KS_IO if the folder or file cannot be read; KS_BUSY "busy" if all readers' slots are
  *         taken, also after stale ones were cleared; KS_BUSY "data-dir-in-use" if another process

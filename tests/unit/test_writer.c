@@ -382,6 +382,81 @@ static void who_fails_after_writing_fails_alone(void **state)
     }
 }
 
+enum { CROWD = 4, CROWD_JOBS = 150 };
+
+struct crowd_job {
+    struct writer_job job; /* first */
+    unsigned runs;
+    unsigned dones;
+};
+
+struct member {
+    struct crowd_job jobs[CROWD_JOBS];
+    pthread_t thread;
+    enum writer_lane lane;
+};
+
+static enum ks_status run_crowd(struct writer_job *base, struct store_txn *txn,
+                                struct ks_failure *why)
+{
+    uint64_t seq;
+
+    ((struct crowd_job *)base)->runs++;
+    return store_outbox_append(txn, SPAN("event"), &seq, why);
+}
+
+static void answer_crowd(struct writer_job *base, enum ks_status status,
+                         const struct ks_failure *why)
+{
+    (void)why;
+    ((struct crowd_job *)base)->dones += status == KS_OK;
+}
+
+static void *submit_all(void *arg)
+{
+    struct member *member = arg;
+
+    for (int i = 0; i < CROWD_JOBS; i++) {
+        struct crowd_job *job = &member->jobs[i];
+
+        *job = (struct crowd_job){.job = {.run = run_crowd, .done = answer_crowd}};
+        while (writer_submit(writer, member->lane, &job->job, NULL) == KS_BUSY) {
+            nap(1);
+        }
+    }
+    return NULL;
+}
+
+static void many_threads_may_submit(void **state)
+{
+    static struct member members[CROWD];
+    struct store_txn *txn = NULL;
+    struct store_stat stat;
+
+    (void)state;
+    open_writer(0);
+    for (int i = 0; i < CROWD; i++) {
+        members[i].lane = (enum writer_lane)(i % WRITER_LANES);
+        assert_int_equal(pthread_create(&members[i].thread, NULL, submit_all, &members[i]), 0);
+    }
+    for (int i = 0; i < CROWD; i++) {
+        assert_int_equal(pthread_join(members[i].thread, NULL), 0);
+    }
+    writer_stop(writer);
+    for (int i = 0; i < CROWD * CROWD_JOBS; i++) {
+        const struct crowd_job *job = &members[i / CROWD_JOBS].jobs[i % CROWD_JOBS];
+
+        assert_int_equal(job->runs, 1);
+        assert_int_equal(job->dones, 1);
+    }
+    assert_ok(store_reader_open(store, &txn, why));
+    assert_ok(store_reader_renew(txn, why));
+    assert_ok(store_stat(txn, &stat, why));
+    store_reader_close(txn);
+    assert_int_equal(stat.outbox, CROWD * CROWD_JOBS);
+    assert_int_equal(counters_sum(COUNTER_STORE_JOBS), CROWD * CROWD_JOBS);
+}
+
 /* ---- faults ---- */
 
 static void a_full_transaction_is_halved_until_it_fits(void **state)
@@ -681,6 +756,7 @@ int main(void)
         WRITER_TEST(a_job_that_refuses_leaves_the_others_alone),
         WRITER_TEST(nothing_is_committed_for_jobs_that_only_read),
         WRITER_TEST(who_fails_after_writing_fails_alone),
+        WRITER_TEST(many_threads_may_submit),
         WRITER_TEST(a_full_transaction_is_halved_until_it_fits),
         WRITER_TEST(what_does_not_fit_alone_is_refused_as_full),
         WRITER_TEST(an_io_error_at_commit_fails_the_batch_and_ends_writing),
