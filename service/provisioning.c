@@ -230,7 +230,7 @@ static enum ks_status provision(struct provisioning_job *job, struct store_txn *
 {
     struct provisioning_details *details = job->details;
     uint32_t space = tenant->space;
-    char text[UUID_TEXT_LEN + 1];
+    char text[UUID_TEXT_LEN + 1] = "";
     struct span id = span_of(text, UUID_TEXT_LEN);
     enum ks_status st = confirm_limits(details, txn, tenant, why);
 
