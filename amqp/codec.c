@@ -252,6 +252,13 @@ bool codec_read_descriptor(struct codec_reader *r, uint64_t *descriptor)
     return take_constructor(r, CODEC_DESCRIBED, &code) && codec_read_ulong(r, descriptor);
 }
 
+bool codec_read_symbolic_descriptor(struct codec_reader *r, struct span *descriptor)
+{
+    unsigned char code;
+
+    return take_constructor(r, CODEC_DESCRIBED, &code) && codec_read_symbol(r, descriptor);
+}
+
 /* ---- skipping ---- */
 
 static bool skip_value(struct codec_reader *r, unsigned depth);

@@ -89,6 +89,8 @@ bool codec_read_map(struct codec_reader *r, struct codec_reader *inside, uint32_
 bool codec_read_array(struct codec_reader *r, struct codec_reader *inside, uint32_t *count);
 /* A described value with a numeric descriptor: behind it comes the value. */
 bool codec_read_descriptor(struct codec_reader *r, uint64_t *descriptor);
+/* The same with a symbol as descriptor. */
+bool codec_read_symbolic_descriptor(struct codec_reader *r, struct span *descriptor);
 
 /* ---- writing ---- */
 

@@ -148,8 +148,7 @@ static void connection_output_done(struct connection *connection, size_t n)
     connection->header_sent = true; /* it comes first, and whole */
 }
 
-/* Writes what the socket takes. True: all is out. */
-static bool connection_write(struct connection *connection)
+bool connection_write(struct connection *connection)
 {
     struct span bytes = connection_output(connection);
 
@@ -177,6 +176,7 @@ static bool connection_write(struct connection *connection)
         }
     }
     stream_want_write(connection->stream, false);
+    connection->ends_unwritten = 0;
     return true;
 }
 

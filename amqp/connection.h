@@ -65,10 +65,11 @@ struct connection {
 
     struct slots links;
     struct reply_map replies;
-    struct link *waiting;  /* reply links with queued answers */
-    size_t queued_bytes;   /* of answers, all links */
-    uint32_t jobs;         /* at the writer */
-    uint32_t blocked_work; /* requests taken since the socket stopped taking output */
+    struct link *waiting;    /* reply links with queued answers */
+    size_t queued_bytes;     /* of answers, all links */
+    uint32_t jobs;           /* at the writer */
+    uint32_t blocked_work;   /* requests taken since the socket stopped taking output */
+    uint32_t ends_unwritten; /* END frames that may not be out: each holds a channel until then */
 
     struct reactor_timer timer;
     int64_t timer_at; /* when it is set for; 0: not set. The soonest of: */
@@ -95,11 +96,15 @@ void connection_drain(struct connection *connection);
 /* Frees at once, whatever is pending. */
 void connection_abandon(struct connection *connection);
 
+/* Writes what the socket takes. True: all is out. */
+bool connection_write(struct connection *connection);
 /* Takes the input that was held back, and a turn. */
 void connection_resume(struct connection *connection);
 
 /* connection_input.c: takes what is complete, holds the rest back. */
 void connection_take_input(struct connection *connection, struct span in);
+/* After a login: our AMQP header goes out without waiting for the peer's, as Hono does it. */
+void connection_start_engine(struct connection *connection);
 
 /* connection_login.c: logins and their outcome. */
 bool connection_has_certificate(const struct connection *connection);

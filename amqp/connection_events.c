@@ -60,6 +60,7 @@ static void on_session_remote_close(struct connection *connection, pn_event_t *e
         }
     }
     pn_session_close(session);
+    connection->ends_unwritten++;
 }
 
 static void on_link_remote_open(struct connection *connection, pn_event_t *event)

@@ -1,6 +1,8 @@
 /* What a connection takes in: bytes to SASL, to the header, to frames; frames through the guard to
  * the engine. */
+#include <proton/codec.h>
 #include <proton/connection.h>
+#include <proton/logger.h>
 #include <proton/transport.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,30 +11,9 @@
 #include "amqp/home.h"
 #include "base/clock.h"
 #include "base/counters.h"
+#include "base/log.h"
 
 enum { HEADER_SIZE = sizeof(amqp_header) };
-
-static void connection_start_engine(struct connection *connection)
-{
-    const struct amqp_limits *limits = &connection->home->options->limits;
-    pn_transport_t *transport;
-    pn_connection_t *engine;
-
-    if (pn_connection_driver_init(&connection->engine, NULL, NULL) != 0) {
-        abort();
-    }
-    connection->has_engine = true;
-    transport = connection->engine.transport;
-    engine = connection->engine.connection;
-    pn_transport_set_server(transport);
-    pn_transport_set_max_frame(transport, limits->max_frame);
-    (void)pn_transport_set_channel_max(transport, (uint16_t)(limits->max_sessions - 1));
-    pn_transport_set_idle_timeout(transport, (pn_millis_t)(2 * limits->idle_ms));
-    pn_connection_set_container(engine, connection->home->container);
-    /* The events at hand bind the transport; bytes fed before that would be lost. */
-    while (pn_connection_driver_next_event(&connection->engine) != NULL) {
-    }
-}
 
 static void connection_feed(struct connection *connection, struct span bytes)
 {
@@ -47,6 +28,57 @@ static void connection_feed(struct connection *connection, struct span bytes)
         pn_connection_driver_read_done(&connection->engine, n);
         bytes = span_of(bytes.ptr + n, bytes.len - n);
     }
+}
+
+/* What the OPEN says of us, for whoever reads a trace. */
+static void write_properties(pn_data_t *properties)
+{
+    static const char *const pairs[] = {"product", "koseki", "version", KS_VERSION};
+
+    (void)pn_data_put_map(properties);
+    (void)pn_data_enter(properties);
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i += 2) {
+        (void)pn_data_put_symbol(properties, pn_bytes(strlen(pairs[i]), pairs[i]));
+        (void)pn_data_put_string(properties, pn_bytes(strlen(pairs[i + 1]), pairs[i + 1]));
+    }
+    (void)pn_data_exit(properties);
+}
+
+/* What the engine says of frames it does not take is for whoever debugs a client. */
+static void log_engine(intptr_t arg, pn_log_subsystem_t subsystem, pn_log_level_t severity,
+                       const char *message)
+{
+    const struct connection *connection = (const struct connection *)arg; // NOLINT
+    struct log_text text;
+
+    (void)subsystem;
+    log_debug("engine", "peer=%s level=%s text=%s", connection->peer.text,
+              pn_logger_level_name(severity), log_text(&text, span_cstr(message)));
+}
+
+void connection_start_engine(struct connection *connection)
+{
+    const struct amqp_limits *limits = &connection->home->options->limits;
+    pn_transport_t *transport;
+    pn_connection_t *engine;
+
+    if (pn_connection_driver_init(&connection->engine, NULL, NULL) != 0) {
+        abort();
+    }
+    connection->has_engine = true;
+    transport = connection->engine.transport;
+    engine = connection->engine.connection;
+    pn_logger_set_log_sink(pn_transport_logger(transport), log_engine, (intptr_t)connection);
+    pn_transport_set_server(transport);
+    pn_transport_set_max_frame(transport, limits->max_frame);
+    (void)pn_transport_set_channel_max(transport, (uint16_t)(limits->max_sessions - 1));
+    pn_transport_set_idle_timeout(transport, (pn_millis_t)(2 * limits->idle_ms));
+    pn_connection_set_container(engine, connection->home->container);
+    write_properties(pn_connection_properties(engine));
+    /* The events at hand bind the transport; bytes fed before that would be lost. */
+    while (pn_connection_driver_next_event(&connection->engine) != NULL) {
+    }
+    connection_feed(connection, span_of(amqp_header, HEADER_SIZE));
 }
 
 static size_t connection_take_sasl(struct connection *connection, struct span in)
@@ -84,11 +116,9 @@ static size_t connection_take_header(struct connection *connection, struct span 
     if (in.len < HEADER_SIZE) {
         return 0;
     }
-    connection_start_engine(connection);
     guard_init(&connection->guard, &guard);
     connection->has_guard = true;
     connection->state = CONNECTION_OPEN;
-    connection_feed(connection, span_of(amqp_header, HEADER_SIZE));
     if (memcmp(in.ptr, amqp_header, HEADER_SIZE) != 0) {
         connection_fail(connection, "amqp:connection:framing-error",
                         "expected the protocol header AMQP 0 1.0.0");
@@ -114,6 +144,19 @@ static bool is_control(enum guard_frame_kind kind)
         return true;
     }
     return true;
+}
+
+/* The engine answers a BEGIN on a channel of its own, and has one for each session that it
+ * announced, but frees it only when it writes the END. */
+static bool connection_has_channel(struct connection *connection)
+{
+    uint32_t limit = connection->home->options->limits.max_sessions;
+
+    if (connection->ends_unwritten > 0) {
+        (void)connection_write(connection);
+    }
+    /* The guard has counted the new session already. */
+    return connection->guard.sessions + connection->ends_unwritten <= limit;
 }
 
 static size_t connection_take_frame(struct connection *connection, struct span in)
@@ -152,6 +195,11 @@ static size_t connection_take_frame(struct connection *connection, struct span i
     }
     if (is_control(next.kind)) {
         connection_handle_events(connection); /* of the frames before */
+    }
+    if (next.kind == GUARD_FRAME_BEGIN && !connection_has_channel(connection)) {
+        connection_fail(connection, "amqp:resource-limit-exceeded",
+                        "sessions are begun while the END of others cannot be written");
+        return size;
     }
     connection->frame = next;
     connection_feed(connection, frame);

@@ -41,6 +41,7 @@ static void finish_login(struct connection *connection, enum ks_status status,
     }
     connection->who = identity;
     connection->state = CONNECTION_HEADER;
+    connection_start_engine(connection);
     counters_add(connection->home->counters, COUNTER_LOGINS_OK, 1);
     if (log_enabled(LOG_LEVEL_DEBUG)) {
         struct log_text user;

@@ -268,7 +268,7 @@ void dispatch_delivery(struct link *link, pn_delivery_t *delivery)
     struct slot_handle handle = link->handle;
     struct connection *connection = link->connection;
     size_t size = pn_delivery_pending(delivery);
-    ssize_t n;
+    ssize_t n = 0;
 
     if (!pn_delivery_readable(delivery)) {
         return; /* handled already, by an earlier event of the same delivery */
@@ -279,7 +279,10 @@ void dispatch_delivery(struct link *link, pn_delivery_t *delivery)
         return;
     } else {
         /* The guard lets no larger message through. */
-        n = pn_link_recv(link->engine, (char *)home->message, home->options->limits.max_message);
+        if (size > 0) { /* the engine answers "end" for an empty message */
+            n = pn_link_recv(link->engine, (char *)home->message,
+                             home->options->limits.max_message);
+        }
         if (n < 0 || (size_t)n != size) {
             undecodable(link, delivery);
         } else {

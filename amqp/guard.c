@@ -223,6 +223,7 @@ static enum guard_verdict check_begin(struct context *c)
         abort();
     }
     guard->session[c->event->channel] = c->session;
+    guard->sessions++;
     guard->begins++;
     return GUARD_PASS;
 }
@@ -414,6 +415,7 @@ static enum guard_verdict check_end(struct context *c)
 {
     session_free(c->guard, c->session);
     c->guard->session[c->event->channel] = NULL;
+    c->guard->sessions--;
     return GUARD_PASS;
 }
 

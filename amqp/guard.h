@@ -36,6 +36,7 @@ struct guard {
     bool opened;
     bool closed;
     uint32_t begins;
+    uint32_t sessions; /* live */
     uint32_t links;
     int64_t attach_budget; /* attaches that may still come before time refills it */
     int64_t attach_refilled_ms;

@@ -88,17 +88,13 @@ static bool check_reply_link(struct link *link, struct refusal *no)
 static bool take_address(struct link *link, pn_terminus_t *terminus, struct refusal *no)
 {
     const char *text = pn_terminus_get_address(terminus);
-    bool dynamic = pn_terminus_is_dynamic(terminus);
 
-    if (pn_terminus_get_type(terminus) == PN_COORDINATOR) {
-        return refuse(no, "amqp:not-allowed", "transactions are not supported");
-    }
     if (text == NULL || *text == '\0') {
         if (!link->is_reply) {
             return refuse(no, "amqp:not-allowed", "anonymous relay not supported");
         }
-        return refuse(no, "amqp:not-found", "no endpoint registered for address %s",
-                      dynamic ? "(dynamic)" : "null");
+        /* A dynamic source, too: a reply address names its tenant, so the client must choose it. */
+        return refuse(no, "amqp:not-found", "no endpoint registered for address null");
     }
     link->address_text = strdup(text);
     if (link->address_text == NULL) {

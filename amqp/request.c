@@ -15,23 +15,20 @@ enum section {
     SECTION_FOOTER = 0x78,
 };
 
-/* A message-id or correlation-id: its encoding, if it is of one of the four types. Null: absent. */
+/* A message-id or correlation-id in its encoding. Of any type without elements: more than the four
+ * that the standard allows, as Hono takes them. Empty: absent. */
 static bool read_id(struct codec_reader *r, struct span *out)
 {
     enum codec_type type;
-    struct span id;
 
     if (codec_take_null(r)) {
         return true;
     }
-    if (!codec_peek(r, &type) || !codec_skip(r, &id)) {
+    if (!codec_peek(r, &type) || !codec_skip(r, out)) {
         return false;
     }
-    if (type != CODEC_STRING && type != CODEC_ULONG && type != CODEC_UUID && type != CODEC_BINARY) {
-        return false;
-    }
-    *out = id;
-    return true;
+    return type != CODEC_LIST && type != CODEC_MAP && type != CODEC_ARRAY &&
+           type != CODEC_DESCRIBED;
 }
 
 static bool read_text(struct codec_reader *r, struct span *out)
@@ -39,15 +36,37 @@ static bool read_text(struct codec_reader *r, struct span *out)
     return codec_take_null(r) || (codec_read_string(r, out) && utf8_valid(*out));
 }
 
-/* Section 3.2.4: message-id, user-id, to, subject, reply-to, correlation-id, … */
+static bool pass_over(struct codec_reader *r, enum codec_type type)
+{
+    enum codec_type got;
+
+    return codec_take_null(r) || (codec_peek(r, &got) && got == type && codec_skip(r, NULL));
+}
+
+/* Section 3.2.4. */
 static bool read_properties(struct codec_reader *r, struct request *out)
 {
+    static const enum codec_type types[] = {
+        CODEC_NULL,      /* message-id: read_id */
+        CODEC_BINARY,    /* user-id */
+        CODEC_STRING,    /* to */
+        CODEC_STRING,    /* subject */
+        CODEC_STRING,    /* reply-to */
+        CODEC_NULL,      /* correlation-id: read_id */
+        CODEC_SYMBOL,    /* content-type */
+        CODEC_SYMBOL,    /* content-encoding */
+        CODEC_TIMESTAMP, /* absolute-expiry-time */
+        CODEC_TIMESTAMP, /* creation-time */
+        CODEC_STRING,    /* group-id */
+        CODEC_UINT,      /* group-sequence */
+        CODEC_STRING,    /* reply-to-group-id */
+    };
     struct codec_reader in;
     struct span message_id = {0};
     struct span correlation = {0};
     uint32_t count;
 
-    if (!codec_read_list(r, &in, &count) || count > 13) {
+    if (!codec_read_list(r, &in, &count) || count > sizeof(types) / sizeof(types[0])) {
         return false;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -67,7 +86,7 @@ static bool read_properties(struct codec_reader *r, struct request *out)
             ok = read_id(&in, &correlation);
             break;
         default:
-            ok = codec_skip(&in, NULL);
+            ok = pass_over(&in, types[i]);
             break;
         }
         if (!ok) {
@@ -75,6 +94,28 @@ static bool read_properties(struct codec_reader *r, struct request *out)
         }
     }
     out->correlation = correlation.len > 0 ? correlation : message_id;
+    return in.at == in.end;
+}
+
+/* Nothing in them is looked at; their keys must be symbols (section 3.2.10). */
+static bool read_annotations(struct codec_reader *r)
+{
+    struct codec_reader in;
+    uint32_t count;
+
+    if (codec_take_null(r)) {
+        return true;
+    }
+    if (!codec_read_map(r, &in, &count)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i += 2) {
+        struct span key;
+
+        if (!codec_read_symbol(&in, &key) || !codec_skip(&in, NULL)) {
+            return false;
+        }
+    }
     return in.at == in.end;
 }
 
@@ -175,12 +216,46 @@ static bool read_section(enum section section, struct codec_reader *r, struct re
         return read_data(r, out);
     case SECTION_VALUE:
         return read_value(r, out);
-    case SECTION_HEADER:
     case SECTION_DELIVERY_ANNOTATIONS:
     case SECTION_MESSAGE_ANNOTATIONS:
-    case SECTION_SEQUENCE:
     case SECTION_FOOTER:
-        return codec_skip(r, NULL);
+        return read_annotations(r);
+    case SECTION_HEADER:
+    case SECTION_SEQUENCE:
+        return pass_over(r, CODEC_LIST);
+    }
+    return false;
+}
+
+/* A section's descriptor, as number or by its symbolic name. */
+static bool read_section_descriptor(struct codec_reader *r, uint64_t *section)
+{
+    static const struct {
+        uint64_t section;
+        const char *name;
+    } names[] = {
+        {SECTION_HEADER, "amqp:header:list"},
+        {SECTION_DELIVERY_ANNOTATIONS, "amqp:delivery-annotations:map"},
+        {SECTION_MESSAGE_ANNOTATIONS, "amqp:message-annotations:map"},
+        {SECTION_PROPERTIES, "amqp:properties:list"},
+        {SECTION_APPLICATION_PROPERTIES, "amqp:application-properties:map"},
+        {SECTION_DATA, "amqp:data:binary"},
+        {SECTION_SEQUENCE, "amqp:amqp-sequence:list"},
+        {SECTION_VALUE, "amqp:amqp-value:*"},
+        {SECTION_FOOTER, "amqp:footer:map"},
+    };
+    struct codec_reader by_name = *r;
+    struct span name;
+
+    if (!codec_read_symbolic_descriptor(&by_name, &name)) {
+        return codec_read_descriptor(r, section);
+    }
+    *r = by_name;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (span_eq(name, span_cstr(names[i].name))) {
+            *section = names[i].section;
+            return true;
+        }
     }
     return false;
 }
@@ -194,7 +269,7 @@ enum request_verdict request_parse(struct span message, struct request *out)
     while (r.at < r.end) {
         uint64_t section;
 
-        if (!codec_read_descriptor(&r, &section) || section < SECTION_HEADER ||
+        if (!read_section_descriptor(&r, &section) || section < SECTION_HEADER ||
             section > SECTION_FOOTER) {
             return REQUEST_UNDECODABLE;
         }

@@ -3,6 +3,7 @@
 Values: None, bool, int (uint), str, bytes (binary), Symbol, Ulong, Ubyte, Ushort, Int, Described,
 list, dict (map). Frames read back come as (channel, descriptor, fields, payload).
 """
+import select
 import socket
 import ssl
 import struct
@@ -238,6 +239,7 @@ class Raw10:
         """The next frame: (channel, descriptor, fields, payload); heartbeats are passed over."""
         while True:
             size, doff, _, channel = struct.unpack(">IBBH", self._take(8))
+            self.frame_size = size
             body = self._take(size - 8)[4 * doff - 8:]
             if body:
                 value, at = decode(body)
@@ -254,6 +256,16 @@ class Raw10:
             if got == CLOSE:
                 raise Closed(f"close {fields}")
 
+    def has_input(self, seconds):
+        return bool(self.pending) or bool(select.select([self.sock], [], [], seconds)[0])
+
+    def kinds_within(self, seconds):
+        """The kinds of the frames that come until nothing has come for so long."""
+        kinds = []
+        while self.has_input(seconds):
+            kinds.append(self.read()[1])
+        return kinds
+
     def until_end(self):
         """All frames up to the end of the stream."""
         frames = []
@@ -263,16 +275,16 @@ class Raw10:
         except Closed:
             return frames
 
-    def login(self, user="adapter@HONO", password="secret"):
-        self.send(sasl_plain(user, password))
+    def login(self, user="adapter@HONO", password="secret", authzid=""):
+        self.send(sasl_plain(user, password, authzid))
         assert self.header() == SASL_HEADER
         self.expect(SASL_MECHANISMS)
         outcome = self.expect(SASL_OUTCOME)
         return outcome[0]
 
-    def connect(self, user="adapter@HONO", password="secret", **options):
+    def connect(self, user="adapter@HONO", password="secret", authzid="", **options):
         """Up to an open session on channel 0."""
-        assert self.login(user, password) == 0
+        assert self.login(user, password, authzid) == 0
         self.send(AMQP_HEADER + open_frame(**options) + begin())
         assert self.header() == AMQP_HEADER
         self.expect(OPEN)
