@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "amqp/held.h"
 #include "amqp/home.h"
 #include "amqp/link.h"
 #include "amqp/response.h"
@@ -101,6 +102,8 @@ void connection_abandon(struct connection *connection)
         *at = connection->next_dirty;
     }
     connection_drop_links(connection);
+    held_written(connection);
+    assert(connection->held_bytes == 0);
     slots_done(&connection->links);
     reply_map_done(&connection->replies);
     connection_end_engine(connection);
@@ -177,11 +180,11 @@ bool connection_write(struct connection *connection)
     }
     stream_want_write(connection->stream, false);
     connection->ends_unwritten = 0;
+    held_written(connection);
     return true;
 }
 
-/* Sends queued answers, writes, and again while that made room for more. */
-static bool connection_flush(struct connection *connection)
+bool connection_flush(struct connection *connection)
 {
     bool all_out = connection_write(connection);
 
@@ -274,6 +277,7 @@ static void connection_on_timer(void *arg)
     struct connection *connection = arg;
     int64_t now = clock_monotonic_ms();
 
+    connection->timer_at = 0; /* fired, perhaps a little early: what is not due is set again */
     if (connection->open_by != 0 && now >= connection->open_by) {
         connection->open_by = 0;
         connection->dead = connection->state != CONNECTION_OPEN;

@@ -60,6 +60,7 @@ struct connection {
     bool opened;      /* the peer's OPEN has been answered */
     bool draining;    /* ends when nothing is pending */
 
+    uint32_t fed; /* transfers since the engine's events were last handled for them */
     /* What the guard said of the frame whose events are being handled. */
     struct guard_event frame;
 
@@ -67,6 +68,8 @@ struct connection {
     struct reply_map replies;
     struct link *waiting;    /* reply links with queued answers */
     size_t queued_bytes;     /* of answers, all links */
+    size_t held_bytes;       /* of answers that the engine keeps: held.h */
+    size_t held_settled;     /* of them, those that are let go when all output is written */
     uint32_t jobs;           /* at the writer */
     uint32_t blocked_work;   /* requests taken since the socket stopped taking output */
     uint32_t ends_unwritten; /* END frames that may not be out: each holds a channel until then */
@@ -98,6 +101,8 @@ void connection_abandon(struct connection *connection);
 
 /* Writes what the socket takes. True: all is out. */
 bool connection_write(struct connection *connection);
+/* Sends queued answers, writes, and again while that made room for more. True: all is out. */
+bool connection_flush(struct connection *connection);
 /* Takes the input that was held back, and a turn. */
 void connection_resume(struct connection *connection);
 

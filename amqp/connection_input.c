@@ -13,7 +13,10 @@
 #include "base/counters.h"
 #include "base/log.h"
 
-enum { HEADER_SIZE = sizeof(amqp_header) };
+enum {
+    HEADER_SIZE = sizeof(amqp_header),
+    FED_MAX = 8, /* transfers that the engine is given before what it makes of them is handled */
+};
 
 static void connection_feed(struct connection *connection, struct span bytes)
 {
@@ -205,6 +208,11 @@ static size_t connection_take_frame(struct connection *connection, struct span i
     connection_feed(connection, frame);
     if (is_control(next.kind)) {
         connection_handle_events(connection);
+    } else if (next.kind == GUARD_FRAME_TRANSFER && ++connection->fed >= FED_MAX) {
+        /* The engine keeps as many deliveries for ever as were once alive together. */
+        connection->fed = 0;
+        connection_handle_events(connection);
+        (void)pn_connection_driver_write_buffer(&connection->engine);
     }
     return size;
 }

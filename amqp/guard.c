@@ -15,6 +15,8 @@ enum {
     TAG_MAX = 32,             /* section 2.8.7 */
     BUCKETS = 16,             /* of a session's links, by handle */
     ATTACHES_A_SECOND = 1000, /* sustained; a burst of one time max_links on top */
+    UNFINISHED_MESSAGES =
+        16, /* of the largest size, that a connection's deliveries under way fill */
 };
 
 struct guard_link {
@@ -42,6 +44,14 @@ void guard_init(struct guard *guard, const struct guard_limits *limits)
     *guard = (struct guard){.limits = *limits, .attach_budget = limits->max_links};
 }
 
+/* The engine holds nothing of the delivery that is under way on the link. */
+static void forget_unfinished(struct guard *guard, struct guard_link *link)
+{
+    if (link->in_delivery && !link->failed) {
+        guard->unfinished -= link->delivery_size;
+    }
+}
+
 static void session_free(struct guard *guard, struct guard_session *session)
 {
     if (session == NULL) {
@@ -52,6 +62,7 @@ static void session_free(struct guard *guard, struct guard_session *session)
             struct guard_link *link = session->bucket[i];
 
             session->bucket[i] = link->next;
+            forget_unfinished(guard, link);
             free(link);
             guard->links--;
         }
@@ -100,6 +111,7 @@ static void remove_link(struct guard *guard, struct guard_session *session, uint
         at = &(*at)->next;
     }
     link = *at;
+    forget_unfinished(guard, link);
     *at = link->next;
     if (session->last == link) {
         session->last = NULL;
@@ -129,6 +141,7 @@ void guard_link_closed(struct guard *guard, uint16_t channel, uint32_t handle)
     struct guard_link *link = link_at(guard, channel, handle);
 
     if (link != NULL) {
+        forget_unfinished(guard, link);
         link->failed = true;
     }
 }
@@ -147,9 +160,10 @@ static enum guard_verdict fail(struct ks_failure *why, const char *condition, co
     return GUARD_FAIL_CONNECTION;
 }
 
-static enum guard_verdict fail_link(struct guard_link *link, struct ks_failure *why,
-                                    const char *condition, const char *text)
+static enum guard_verdict fail_link(struct guard *guard, struct guard_link *link,
+                                    struct ks_failure *why, const char *condition, const char *text)
 {
+    forget_unfinished(guard, link);
     link->failed = true;
     (void)ks_fail(why, KS_INVALID, condition, "%s", text);
     return GUARD_FAIL_LINK;
@@ -349,6 +363,7 @@ static enum guard_verdict check_new_delivery(struct context *c, struct guard_lin
 
 static enum guard_verdict check_transfer(struct context *c)
 {
+    struct guard *guard = c->guard;
     struct guard_link *link = find_link(c->session, c->event->handle);
     bool first;
 
@@ -372,21 +387,27 @@ static enum guard_verdict check_transfer(struct context *c)
     } else if (c->fields->has[1] && uint_of(c->fields, 1) != link->delivery_id) {
         return fail(c->why, invalid, "a transfer does not continue the delivery under way");
     }
+    forget_unfinished(guard, link);
     link->in_delivery = bool_of(c->fields, 5) && !bool_of(c->fields, 9);
     link->delivery_size += c->payload;
     if (link->failed) {
         return GUARD_PASS;
     }
+    guard->unfinished += link->in_delivery ? link->delivery_size : 0;
     if (first) {
         if (link->credit == 0) {
-            return fail_link(link, c->why, "amqp:link:transfer-limit-exceeded",
+            return fail_link(guard, link, c->why, "amqp:link:transfer-limit-exceeded",
                              "more deliveries than the link has credit for");
         }
         link->credit--;
     }
-    if (link->delivery_size > c->guard->limits.max_message) {
-        return fail_link(link, c->why, "amqp:link:message-size-exceeded",
+    if (link->delivery_size > guard->limits.max_message) {
+        return fail_link(guard, link, c->why, "amqp:link:message-size-exceeded",
                          "a message is larger than the link's max-message-size");
+    }
+    if (guard->unfinished > (uint64_t)UNFINISHED_MESSAGES * guard->limits.max_message) {
+        return fail_link(guard, link, c->why, limit,
+                         "too many messages are under way on this connection");
     }
     return GUARD_PASS;
 }

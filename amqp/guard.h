@@ -38,6 +38,7 @@ struct guard {
     uint32_t begins;
     uint32_t sessions; /* live */
     uint32_t links;
+    uint64_t unfinished;   /* bytes of deliveries under way, all links */
     int64_t attach_budget; /* attaches that may still come before time refills it */
     int64_t attach_refilled_ms;
 };

@@ -39,6 +39,7 @@ struct home {
     struct connection *dirty; /* to be turned when the posts of this wake-up are through */
     struct reactor_timer turn_dirty;
     size_t queued_bytes; /* answers that wait for credit, all connections */
+    size_t held_bytes;   /* answers in the engine, all connections, beyond their shares */
     int64_t logged_at;   /* last line about a failed request: one a second */
 };
 

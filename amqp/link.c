@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "amqp/connection.h"
+#include "amqp/held.h"
 #include "amqp/home.h"
 #include "base/counters.h"
 
@@ -219,15 +220,23 @@ static void drop_queue(struct link *link)
     }
 }
 
-/* So that the engine keeps no message of a link that nobody looks at any more. */
-static void settle_all(pn_link_t *engine)
+/* The engine keeps nothing of the answer any more. */
+static void settle_answer(struct link *link, pn_delivery_t *delivery)
 {
-    pn_delivery_t *delivery = pn_unsettled_head(engine);
+    held_give(link->connection, (size_t)(uintptr_t)pn_delivery_get_context(delivery));
+    pn_delivery_set_context(delivery, NULL);
+    pn_delivery_settle(delivery);
+}
+
+/* So that the engine keeps no message of a link that nobody looks at any more. */
+static void settle_all(struct link *link)
+{
+    pn_delivery_t *delivery = pn_unsettled_head(link->engine);
 
     while (delivery != NULL) {
         pn_delivery_t *next = pn_unsettled_next(delivery);
 
-        pn_delivery_settle(delivery);
+        settle_answer(link, delivery);
         delivery = next;
     }
 }
@@ -236,7 +245,7 @@ static void settle_all(pn_link_t *engine)
 void link_gone(struct link *link)
 {
     drop_queue(link);
-    settle_all(link->engine);
+    settle_all(link);
     if (link->is_reply) {
         reply_map_remove(&link->connection->replies, &link->reply);
     }
@@ -287,10 +296,10 @@ void link_answered(struct connection *connection, struct slot_handle request)
 
 /* ---- answers ---- */
 
-static bool may_send(const struct link *link)
+static bool may_send(const struct link *link, size_t len)
 {
     return pn_link_credit(link->engine) > 0 && link->unsettled < LINK_UNSETTLED_MAX &&
-           pn_session_outgoing_bytes(pn_link_session(link->engine)) < LINK_SESSION_BYTES_MAX;
+           held_has_room(link->connection, len);
 }
 
 static void send_now(struct link *link, struct span message)
@@ -305,7 +314,12 @@ static void send_now(struct link *link, struct span message)
     (void)pn_link_advance(link->engine);
     if (link->settled) {
         pn_delivery_settle(delivery);
+        held_take_until_written(link->connection, message.len);
     } else {
+        size_t cost = held_take(link->connection, message.len);
+
+        pn_delivery_set_context(delivery,
+                                (void *)(uintptr_t)cost); // NOLINT(performance-no-int-to-ptr)
         link->unsettled++;
     }
     counters_add(link->connection->home->counters, COUNTER_ANSWERS, 1);
@@ -341,7 +355,11 @@ void link_answer(struct link *link, struct slot_handle request, struct span mess
 {
     struct connection *connection = link->connection;
 
-    if (link->first == NULL && may_send(link)) {
+    if (link->first == NULL && !may_send(link, message.len) && pn_link_credit(link->engine) > 0 &&
+        connection->unblock_by == 0) {
+        (void)connection_flush(connection); /* a burst of large answers: makes room */
+    }
+    if (link->first == NULL && may_send(link, message.len)) {
         send_now(link, message);
         return;
     }
@@ -359,7 +377,7 @@ void link_pump(struct link *link)
     struct connection *connection = link->connection;
     bool had = link->first != NULL;
 
-    while (link->first != NULL && may_send(link)) {
+    while (link->first != NULL && may_send(link, link->first->len)) {
         struct queued_answer *queued = dequeue(link);
 
         send_now(link, span_of(queued->bytes, queued->len));
@@ -380,7 +398,7 @@ void link_answer_updated(struct link *link, pn_delivery_t *delivery)
     if (!pn_delivery_settled(delivery) && pn_delivery_remote_state(delivery) == 0) {
         return;
     }
-    pn_delivery_settle(delivery);
+    settle_answer(link, delivery);
     assert(link->unsettled > 0);
     link->unsettled--;
     if (link->first != NULL) {

@@ -22,10 +22,9 @@ struct connection;
 struct queued_answer;
 
 enum {
-    LINK_UNSETTLED_MAX = 1000,          /* answers that the peer has not settled */
-    LINK_SESSION_BYTES_MAX = 256 << 10, /* encoded but unsent, of a session */
-    CONNECTION_QUEUE_MAX = 4 << 20,     /* bytes of answers that wait for credit */
-    ALL_QUEUES_MAX = 32 << 20,          /* the same, of all connections together */
+    LINK_UNSETTLED_MAX = 1000,      /* answers that the peer has not settled */
+    CONNECTION_QUEUE_MAX = 4 << 20, /* bytes of answers that wait for credit */
+    ALL_QUEUES_MAX = 32 << 20,      /* the same, of all connections together */
 };
 
 struct link {

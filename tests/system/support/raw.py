@@ -195,9 +195,11 @@ class Closed(Exception):
 class Raw10:
     """A socket that speaks frames."""
 
-    def __init__(self, koseki, tls=False, certificate=None, connect=True):
+    def __init__(self, koseki, tls=False, certificate=None, sock=None):
+        """sock: a connected socket to speak over."""
         key = "amqp.tls-listen" if tls else "amqp.listen"
-        self.sock = socket.create_connection(("127.0.0.1", koseki.port(key)), timeout=WAIT)
+        self.sock = sock or socket.create_connection(("127.0.0.1", koseki.port(key)))
+        self.sock.settimeout(WAIT)
         if tls:
             context = ssl.create_default_context(cafile=pki.path("ca.pem"))
             if certificate:

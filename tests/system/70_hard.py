@@ -1,0 +1,289 @@
+"""Peers that mean harm or cannot help it, each beside good clients that must not notice."""
+import concurrent.futures
+import os
+import socket
+import ssl
+import struct
+import time
+import unittest
+
+from support import pki, raw
+from support.adapter import Adapter, status
+from support.raw import Raw10, frame
+from support.server import SANITIZED, WAIT, Koseki
+
+LONG = os.environ.get("KOSEKI_TESTS_LONG") == "1"
+GET = b'{"tenant-id":"T1"}'
+
+
+def get(n, reply, tenant=None, **options):
+    body = GET if tenant is None else b'{"tenant-id":"%s"}' % tenant.encode()
+    return raw.transfer(1, n, raw.message("get", reply, f"m-{n}", body=body), **options)
+
+
+class Hard(unittest.TestCase):
+    """Every test ends with a good client, connected before, that is still served."""
+
+    settings = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.koseki = Koseki(tls=True, **cls.settings)
+        cls.koseki.create_tenant("T1")
+        cls.good = Adapter(cls.koseki)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.good.close()
+        cls.koseki.close()
+
+    def tearDown(self):
+        self.assertEqual(status(self.good.tenant("T1")), 200)
+
+    def connected(self, **options):
+        peer = Raw10(self.koseki).connect(**options)
+        self.addCleanup(peer.close)
+        return peer
+
+    def closed_with(self, peer):
+        """The condition of the CLOSE at the end."""
+        last = peer.until_end()[-1]
+        self.assertEqual(last[1], raw.CLOSE, last)
+        return last[2][0].value[0]
+
+
+class Floods(Hard):
+    def test_ten_thousand_links_are_cut_at_the_limit(self):
+        peer = self.connected()
+        for i in range(10000):
+            try:
+                peer.send(raw.attach(f"l{i}", i, True, f"tenant/{i}"))
+            except ConnectionError:
+                break
+            if i % 500 == 499:
+                peer.sock.settimeout(0.01)
+                try:
+                    peer.pending += peer.sock.recv(1 << 20)
+                except TimeoutError:
+                    pass
+                peer.sock.settimeout(WAIT)
+        self.assertEqual(self.closed_with(peer), "amqp:resource-limit-exceeded")
+
+    def test_attaching_and_detaching_without_end_is_cut_by_the_rate(self):
+        peer = self.connected()
+        flood = b"".join(raw.attach("l", 0, True, "tenant/x") + frame(raw.DETACH, [0, True])
+                         for _ in range(100))
+        detached = 0
+        with self.assertRaisesRegex((raw.Closed, ConnectionError), "resource-limit-exceeded"):
+            while detached < 60000:
+                peer.send(flood)
+                for _ in range(100):
+                    peer.expect(raw.DETACH)
+                    detached += 1
+        self.assertGreater(detached, 4000)
+
+    def test_deliveries_that_are_never_finished_are_bounded(self):
+        peer = self.connected()
+        before = self.koseki.rss_kib()
+        for handle in range(60):
+            peer.send(raw.attach(f"s{handle}", handle, False, "tenant"))
+            for part in range(2):
+                peer.send(raw.transfer(handle, handle if part == 0 else None, b"x" * 30000, more=True))
+        conditions = []
+        while len(conditions) < 60 - 17:
+            conditions.append(peer.expect(raw.DETACH)[2].value[0])
+        self.assertEqual(set(conditions), {"amqp:resource-limit-exceeded"})
+        self.assertLess(self.koseki.rss_kib() - before, 16 * 1024)
+        peer.send(raw.transfer(0, None, b"", aborted=True))
+        peer.send(raw.attach("late", 100, False, "tenant") +
+                  raw.transfer(100, 60, b"x" * 30000, more=True))
+        self.assertNotIn(raw.DETACH, peer.kinds_within(0.3))
+
+    def test_empty_frames_flows_and_dispositions_without_end_hold_nobody_up(self):
+        peer = self.connected()
+        reply = peer.request_links()
+        flood = (struct.pack(">IBBH", 8, 2, 0, 0) * 50 + raw.flow(0, 10) * 50 +
+                 frame(raw.DISPOSITION, [True, 0, 0x7FFFFFFF, True, None]) * 50)
+        for i in range(100):
+            peer.send(flood)
+            if i % 20 == 0:
+                self.assertEqual(status(self.good.tenant("T1")), 200)
+        peer.send(get(0, reply))
+        peer.expect(raw.TRANSFER)
+
+    def test_a_flood_of_requests_on_one_connection_starves_no_other(self):
+        peer = self.connected()
+        reply = peer.request_links(credit=0)
+        n = 0
+        for _ in range(20):  # as many as there is credit for
+            peer.send(b"".join(get(n + i, reply) for i in range(20)))
+            n += 20
+            self.assertEqual(status(self.good.tenant("T1")), 200)
+
+    def test_connections_that_come_and_go_leave_nothing(self):
+        self.koseki.http("GET", "/v1/tenants/T1")
+        before = self.koseki.rss_kib()
+        for i in range(300):
+            with Raw10(self.koseki) as peer:
+                if i % 3 == 0:
+                    peer.send(raw.SASL_HEADER)
+                elif i % 3 == 1:
+                    peer.send(raw.sasl_plain() + raw.AMQP_HEADER + raw.open_frame() + raw.begin())
+                else:
+                    peer.connect()
+                    peer.request_links()
+        if not SANITIZED:
+            self.assertLess(self.koseki.rss_kib() - before, 8 * 1024)
+
+
+class NoCredit(Hard):
+    settings = {"http__max_payload": 1 << 20}
+
+    def test_answers_without_credit_are_bounded_and_cost_the_reply_link(self):
+        answer = self.koseki.http("POST", "/v1/tenants/BIG", {"ext": {"filler": "x" * 60000}})
+        self.assertEqual(answer.status, 201)
+        peer = self.connected()
+        reply = peer.request_links(credit=0)
+        before = self.koseki.rss_kib()
+        for i in range(300):  # 18 MB of answers
+            peer.send(get(i, reply, "BIG"))
+        detach = peer.expect(raw.DETACH)
+        self.assertEqual(detach[0], 0)
+        self.assertEqual(detach[2].value[0], "amqp:resource-limit-exceeded")
+        if not SANITIZED:
+            self.assertLess(self.koseki.rss_kib() - before, 16 * 1024)
+        # the connection and its request link go on
+        peer.send(frame(raw.DETACH, [0, True]) + raw.attach("again", 5, True, "tenant/again") +
+                  raw.flow(5, 10))
+        peer.expect(raw.ATTACH)
+        peer.send(get(300, "tenant/again"))
+        peer.expect(raw.TRANSFER)
+
+    def test_many_connections_together_hold_a_bounded_amount(self):
+        if self.koseki.http("GET", "/v1/tenants/BIG2").status == 404:
+            self.koseki.http("POST", "/v1/tenants/BIG2", {"ext": {"filler": "x" * 60000}})
+        before = self.koseki.rss_kib()
+        peers = [self.connected() for _ in range(20)]
+        for peer in peers:
+            reply = peer.request_links(credit=0)
+            for i in range(60):  # 3.6 MB each, 72 MB together
+                peer.send(get(i, reply, "BIG2"))
+        detached = 0
+        for peer in peers:
+            detached += raw.DETACH in peer.kinds_within(0.5)
+        self.assertGreater(detached, 5)
+        if not SANITIZED:
+            self.assertLess(self.koseki.rss_kib() - before, 96 * 1024)
+
+
+class Tls(Hard):
+    def test_handshakes_left_half_done_or_resumed_halfway_hold_nobody_up(self):
+        context = ssl.create_default_context(cafile=pki.path("ca.pem"))
+        context.maximum_version = ssl.TLSVersion.TLSv1_2  # its session is there after the handshake
+        address = ("127.0.0.1", self.koseki.port("amqp.tls-listen"))
+        first = context.wrap_socket(socket.create_connection(address, WAIT), server_hostname="localhost")
+        session = first.session
+        first.close()
+        stalled = []
+        for i in range(100):
+            out = ssl.MemoryBIO()
+            hello = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost",
+                                     session=session if i % 2 else None)
+            with self.assertRaises(ssl.SSLWantReadError):
+                hello.do_handshake()
+            data = out.read()
+            sock = socket.create_connection(address, WAIT)
+            sock.sendall(data if i % 3 else data[:len(data) // 2])
+            stalled.append(sock)
+        again = context.wrap_socket(socket.create_connection(address, WAIT),
+                                    server_hostname="localhost", session=session)
+        again.close()
+        with Adapter(self.koseki, tls=True) as adapter:
+            self.assertEqual(status(adapter.tenant("T1")), 200)
+        for sock in stalled:
+            sock.close()
+
+    def test_renegotiation_and_early_data_are_not_taken(self):
+        """TLS 1.2 renegotiation would let a peer burn our CPU on one connection."""
+        context = ssl.create_default_context(cafile=pki.path("ca.pem"))
+        for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+            context.minimum_version = ssl.TLSVersion.TLSv1
+            context.maximum_version = version
+            with self.assertRaises((ssl.SSLError, ConnectionError)):
+                context.wrap_socket(
+                    socket.create_connection(("127.0.0.1", self.koseki.port("amqp.tls-listen")), WAIT),
+                    server_hostname="localhost").close()
+
+
+class SlowClients(unittest.TestCase):
+    """Clients that never read, and that read a byte a second, beside ten good ones."""
+
+    def clients(self):
+        return 1000 if LONG and not SANITIZED else 150
+
+    def slow(self, koseki):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", koseki.port("amqp.listen")))
+        peer = Raw10(koseki, sock=sock).connect()
+        reply = peer.request_links(credit=400)
+        for n in range(0, 400, 50):
+            peer.send(b"".join(get(n + i, reply) for i in range(50)))
+        return peer
+
+    def test_slow_clients_cost_bounded_memory_and_nobody_else(self):
+        with Koseki() as koseki:
+            koseki.create_tenant("T1", ext={"filler": "x" * 2000})
+            good = [Adapter(koseki) for _ in range(10)]
+            for adapter in good:
+                adapter.tenant("T1")
+            idle = koseki.rss_kib()
+            count = self.clients()
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                never = list(pool.map(lambda _: self.slow(koseki), range(count)))
+                dribble = list(pool.map(lambda _: self.slow(koseki), range(count)))
+            peak = 0
+            answered = 0
+            start = time.monotonic()
+            for second in range(60 if LONG else 5):
+                while time.monotonic() - start < second:
+                    for adapter in good:
+                        self.assertEqual(status(adapter.tenant("T1")), 200)
+                        answered += 1
+                for peer in dribble:
+                    try:
+                        peer.sock.recv(1, socket.MSG_DONTWAIT)
+                    except (BlockingIOError, ConnectionError):
+                        pass
+                peak = max(peak, koseki.rss_kib())
+            for peer in never + dribble:
+                peer.close()
+            for adapter in good:
+                self.assertEqual(status(adapter.tenant("T1")), 200)
+                adapter.close()
+            self.assertGreater(answered, 100)
+            if not SANITIZED:
+                self.assertLess(peak, idle + 96 * 1024 + 40 * 2 * count)
+
+    def test_a_client_that_takes_nothing_for_twenty_seconds_is_ended(self):
+        if SANITIZED:
+            self.skipTest("release only")
+        with Koseki(amqp__link_credit=500) as koseki:
+            # 7 MB of answers: more than the kernel takes, less than would cost the reply link
+            koseki.create_tenant("T1", cas=(), ext={"filler": "x" * 24000})
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(("127.0.0.1", koseki.port("amqp.listen")))
+            with Raw10(koseki, sock=sock) as peer:
+                peer.connect()
+                peer.send(raw.attach("reply", 0, True, "tenant/raw-reply", settle=1) + raw.flow(0, 500) +
+                          raw.attach("request", 1, False, "tenant"))
+                peer.expect(raw.FLOW)
+                for i in range(300):
+                    peer.send(get(i, "tenant/raw-reply"))
+                start = time.monotonic()
+                with self.assertRaises(ConnectionError):
+                    while time.monotonic() - start < WAIT + 30:
+                        peer.send(struct.pack(">IBBH", 8, 2, 0, 0))  # alive, but reading nothing
+                        time.sleep(0.5)
+                self.assertGreater(time.monotonic() - start, 10)
