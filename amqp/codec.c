@@ -261,13 +261,27 @@ bool codec_read_symbolic_descriptor(struct codec_reader *r, struct span *descrip
 
 /* ---- skipping ---- */
 
-static bool skip_value(struct codec_reader *r, unsigned depth);
+/* One value; a budget of NULL is without end. */
+static bool pay(uint32_t *budget)
+{
+    if (budget == NULL) {
+        return true;
+    }
+    if (*budget == 0) {
+        return false;
+    }
+    --*budget;
+    return true;
+}
 
-static bool skip_elements(struct codec_reader *inside, uint32_t count, unsigned depth)
+static bool skip_value(struct codec_reader *r, unsigned depth, uint32_t *budget);
+
+static bool skip_elements(struct codec_reader *inside, uint32_t count, unsigned depth,
+                          uint32_t *budget)
 {
     /* Every element has a byte at least: a huge count with nothing behind it ends at once. */
     for (uint32_t i = 0; i < count; i++) {
-        if (!skip_value(inside, depth)) {
+        if (!skip_value(inside, depth, budget)) {
             return false;
         }
     }
@@ -276,7 +290,8 @@ static bool skip_elements(struct codec_reader *inside, uint32_t count, unsigned 
 
 /* The elements of an array share one constructor. Elements without bytes (null, true) could be
  * counted in billions for free: such arrays are bounded by their declared size instead. */
-static bool skip_array(struct codec_reader *inside, uint32_t count, unsigned depth)
+static bool skip_array(struct codec_reader *inside, uint32_t count, unsigned depth,
+                       uint32_t *budget)
 {
     unsigned char code;
     enum codec_type type;
@@ -290,7 +305,8 @@ static bool skip_array(struct codec_reader *inside, uint32_t count, unsigned dep
         return false;
     }
     if (type == CODEC_DESCRIBED) { /* the descriptor, then the constructor of what it describes */
-        if (depth >= CODEC_DEPTH || !skip_value(inside, depth + 1) || inside->at == inside->end) {
+        if (depth >= CODEC_DEPTH || !skip_value(inside, depth + 1, budget) ||
+            inside->at == inside->end) {
             return false;
         }
         code = *inside->at++;
@@ -303,14 +319,15 @@ static bool skip_array(struct codec_reader *inside, uint32_t count, unsigned dep
                        */
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (!take_body(inside, code, &body)) {
+        if (!pay(budget) || !take_body(inside, code, &body)) {
             return false;
         }
     }
     return inside->at == inside->end;
 }
 
-static bool skip_compound(struct codec_reader *r, enum codec_type type, unsigned depth)
+static bool skip_compound(struct codec_reader *r, enum codec_type type, unsigned depth,
+                          uint32_t *budget)
 {
     struct codec_reader inside;
     uint32_t count;
@@ -318,29 +335,29 @@ static bool skip_compound(struct codec_reader *r, enum codec_type type, unsigned
     if (depth >= CODEC_DEPTH || !read_compound(r, type, &inside, &count)) {
         return codec_fail(r);
     }
-    if (type == CODEC_ARRAY ? !skip_array(&inside, count, depth + 1)
-                            : !skip_elements(&inside, count, depth + 1)) {
+    if (type == CODEC_ARRAY ? !skip_array(&inside, count, depth + 1, budget)
+                            : !skip_elements(&inside, count, depth + 1, budget)) {
         return codec_fail(r);
     }
     return type != CODEC_MAP || count % 2 == 0 || codec_fail(r);
 }
 
-static bool skip_value(struct codec_reader *r, unsigned depth)
+static bool skip_value(struct codec_reader *r, unsigned depth, uint32_t *budget)
 {
     enum codec_type type;
     unsigned char code;
     struct span body;
 
-    if (!codec_peek(r, &type)) {
+    if (!pay(budget) || !codec_peek(r, &type)) {
         return codec_fail(r);
     }
     if (type == CODEC_LIST || type == CODEC_MAP || type == CODEC_ARRAY) {
-        return skip_compound(r, type, depth);
+        return skip_compound(r, type, depth, budget);
     }
     code = *r->at++;
     if (type == CODEC_DESCRIBED) {
-        return (depth < CODEC_DEPTH || codec_fail(r)) && skip_value(r, depth + 1) &&
-               skip_value(r, depth + 1);
+        return (depth < CODEC_DEPTH || codec_fail(r)) && skip_value(r, depth + 1, budget) &&
+               skip_value(r, depth + 1, budget);
     }
     return take_body(r, code, &body);
 }
@@ -349,13 +366,18 @@ bool codec_skip(struct codec_reader *r, struct span *value)
 {
     const unsigned char *from = r->at;
 
-    if (!skip_value(r, 0)) {
+    if (!skip_value(r, 0, NULL)) {
         return false;
     }
     if (value != NULL) {
         *value = span_of(from, (size_t)(r->at - from));
     }
     return true;
+}
+
+bool codec_skip_within(struct codec_reader *r, uint32_t *values)
+{
+    return skip_value(r, 0, values);
 }
 
 /* ---- writing ---- */

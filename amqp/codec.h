@@ -68,6 +68,8 @@ bool codec_peek(const struct codec_reader *r, enum codec_type *type);
 /* Passes over one value of any type, nested ones up to CODEC_DEPTH; *value (may be NULL) is its
  * encoding. */
 bool codec_skip(struct codec_reader *r, struct span *value);
+/* The same; fails beyond *values values, nested ones counted, and takes what it found off them. */
+bool codec_skip_within(struct codec_reader *r, uint32_t *values);
 
 /* A null where one is allowed: true and moved if the next value is null. */
 bool codec_take_null(struct codec_reader *r);

@@ -416,6 +416,7 @@ void connection_accept(struct home *home, int fd, bool tls)
     buf_init(&connection->held, (size_t)home->options->limits.max_frame + REACTOR_READ_BUFFER);
     buf_init(&connection->out, (size_t)4 * SASL_FRAME_MAX);
     slots_init(&connection->links);
+    connection->touches = CONNECTION_TOUCHES_MAX;
     connection->handle = slots_add(&home->connections, connection);
     connection->stream = stream_open(home->reactor, fd, ssl, &handler, connection);
     reactor_timer_init(&connection->timer, home->reactor, connection_on_timer, connection);

@@ -60,7 +60,8 @@ struct connection {
     bool opened;      /* the peer's OPEN has been answered */
     bool draining;    /* ends when nothing is pending */
 
-    uint32_t fed; /* transfers since the engine's events were last handled for them */
+    uint32_t
+        fed; /* transfers and dispositions since the engine's events were last handled for them */
     /* What the guard said of the frame whose events are being handled. */
     struct guard_event frame;
 
@@ -70,6 +71,8 @@ struct connection {
     size_t queued_bytes;     /* of answers, all links */
     size_t held_bytes;       /* of answers that the engine keeps: held.h */
     size_t held_settled;     /* of them, those that are let go when all output is written */
+    uint32_t unsettled;      /* answers that the peer has not settled, all links */
+    uint32_t touches;        /* of answers by dispositions that may still come */
     uint32_t jobs;           /* at the writer */
     uint32_t blocked_work;   /* requests taken since the socket stopped taking output */
     uint32_t ends_unwritten; /* END frames that may not be out: each holds a channel until then */

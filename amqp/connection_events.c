@@ -46,20 +46,11 @@ static void on_session_remote_open(struct connection *connection, pn_event_t *ev
     pn_session_open(session);
 }
 
-/* The links of an ended session are gone without a DETACH of their own. The session itself is freed
- * with the connection: freeing it now is not safe in the engine (0.37). */
+/* Its links have seen a DETACH before. The session itself is freed with the connection: freeing it
+ * now is not safe in the engine (0.37). */
 static void on_session_remote_close(struct connection *connection, pn_event_t *event)
 {
-    pn_session_t *session = pn_event_session(event);
-
-    for (uint32_t i = 0; i < connection->links.count; i++) {
-        struct link *link = connection->links.slot[i].item;
-
-        if (link != NULL && pn_link_session(link->engine) == session) {
-            link_gone(link);
-        }
-    }
-    pn_session_close(session);
+    pn_session_close(pn_event_session(event));
     connection->ends_unwritten++;
 }
 

@@ -107,6 +107,33 @@ static size_t connection_take_sasl(struct connection *connection, struct span in
     return consumed;
 }
 
+/* The DETACH that a peer leaves out when it ends the session of the link. */
+static void feed_detach(void *arg, uint16_t channel, uint32_t handle)
+{
+    const unsigned char frame[] = {0,
+                                   0,
+                                   0,
+                                   20,
+                                   2,
+                                   0,
+                                   (unsigned char)(channel >> 8),
+                                   (unsigned char)channel,
+                                   0x00,
+                                   0x53,
+                                   0x16,
+                                   0xC0,
+                                   7,
+                                   2,
+                                   0x70,
+                                   (unsigned char)(handle >> 24),
+                                   (unsigned char)(handle >> 16),
+                                   (unsigned char)(handle >> 8),
+                                   (unsigned char)handle,
+                                   0x41};
+
+    connection_feed(arg, span_of(frame, sizeof(frame)));
+}
+
 static size_t connection_take_header(struct connection *connection, struct span in)
 {
     const struct amqp_limits *limits = &connection->home->options->limits;
@@ -120,6 +147,8 @@ static size_t connection_take_header(struct connection *connection, struct span 
         return 0;
     }
     guard_init(&connection->guard, &guard);
+    connection->guard.link_ended = feed_detach;
+    connection->guard.link_ended_arg = connection;
     connection->has_guard = true;
     connection->state = CONNECTION_OPEN;
     if (memcmp(in.ptr, amqp_header, HEADER_SIZE) != 0) {
@@ -160,6 +189,18 @@ static bool connection_has_channel(struct connection *connection)
     }
     /* The guard has counted the new session already. */
     return connection->guard.sessions + connection->ends_unwritten <= limit;
+}
+
+/* The engine's work for a disposition grows with the answers that it names. */
+static bool connection_pays_for(struct connection *connection, uint32_t deliveries)
+{
+    uint32_t touched = deliveries < connection->unsettled ? deliveries : connection->unsettled;
+
+    if (touched > connection->touches) {
+        return false;
+    }
+    connection->touches -= touched;
+    return true;
 }
 
 static size_t connection_take_frame(struct connection *connection, struct span in)
@@ -204,11 +245,17 @@ static size_t connection_take_frame(struct connection *connection, struct span i
                         "sessions are begun while the END of others cannot be written");
         return size;
     }
+    if (next.kind == GUARD_FRAME_DISPOSITION && !connection_pays_for(connection, next.deliveries)) {
+        connection_fail(connection, "amqp:resource-limit-exceeded",
+                        "dispositions name the same answers again and again");
+        return size;
+    }
     connection->frame = next;
     connection_feed(connection, frame);
     if (is_control(next.kind)) {
         connection_handle_events(connection);
-    } else if (next.kind == GUARD_FRAME_TRANSFER && ++connection->fed >= FED_MAX) {
+    } else if ((next.kind == GUARD_FRAME_TRANSFER || next.kind == GUARD_FRAME_DISPOSITION) &&
+               ++connection->fed >= FED_MAX) {
         /* The engine keeps as many deliveries for ever as were once alive together. */
         connection->fed = 0;
         connection_handle_events(connection);

@@ -420,6 +420,7 @@ static enum guard_verdict check_disposition(struct context *c)
     if (last - first > INT32_MAX) { /* serial number arithmetic: last is before first */
         return fail(c->why, invalid, "DISPOSITION for a range that ends before it begins");
     }
+    c->event->deliveries = last - first + 1;
     return GUARD_PASS;
 }
 
@@ -434,6 +435,13 @@ static enum guard_verdict check_detach(struct context *c)
 
 static enum guard_verdict check_end(struct context *c)
 {
+    struct guard *guard = c->guard;
+
+    for (size_t i = 0; guard->link_ended != NULL && i < BUCKETS; i++) {
+        for (const struct guard_link *l = c->session->bucket[i]; l != NULL; l = l->next) {
+            guard->link_ended(guard->link_ended_arg, c->event->channel, l->handle);
+        }
+    }
     session_free(c->guard, c->session);
     c->guard->session[c->event->channel] = NULL;
     c->guard->sessions--;
@@ -454,21 +462,24 @@ static enum guard_verdict check_close(struct context *c)
 struct rule {
     enum performative performative;
     enum guard_frame_kind kind;
+    /* At most, the payload not counted: the engine keeps each value as a node of 150 bytes. */
+    uint32_t bytes;
+    uint32_t values;
     bool in_session;  /* the channel must have a session */
     int handle_field; /* -1: none */
     enum guard_verdict (*check)(struct context *c);
 };
 
 static const struct rule rules[] = {
-    {PERFORMATIVE_OPEN, GUARD_FRAME_OPEN, false, -1, check_open},
-    {PERFORMATIVE_BEGIN, GUARD_FRAME_BEGIN, false, -1, check_begin},
-    {PERFORMATIVE_ATTACH, GUARD_FRAME_ATTACH, true, 1, check_attach},
-    {PERFORMATIVE_FLOW, GUARD_FRAME_FLOW, true, 4, check_flow},
-    {PERFORMATIVE_TRANSFER, GUARD_FRAME_TRANSFER, true, 0, check_transfer},
-    {PERFORMATIVE_DISPOSITION, GUARD_FRAME_DISPOSITION, true, -1, check_disposition},
-    {PERFORMATIVE_DETACH, GUARD_FRAME_DETACH, true, 0, check_detach},
-    {PERFORMATIVE_END, GUARD_FRAME_END, true, -1, check_end},
-    {PERFORMATIVE_CLOSE, GUARD_FRAME_CLOSE, false, -1, check_close},
+    {PERFORMATIVE_OPEN, GUARD_FRAME_OPEN, 8192, 512, false, -1, check_open},
+    {PERFORMATIVE_BEGIN, GUARD_FRAME_BEGIN, 2048, 64, false, -1, check_begin},
+    {PERFORMATIVE_ATTACH, GUARD_FRAME_ATTACH, 8192, 256, true, 1, check_attach},
+    {PERFORMATIVE_FLOW, GUARD_FRAME_FLOW, 1024, 64, true, 4, check_flow},
+    {PERFORMATIVE_TRANSFER, GUARD_FRAME_TRANSFER, 1024, 64, true, 0, check_transfer},
+    {PERFORMATIVE_DISPOSITION, GUARD_FRAME_DISPOSITION, 2048, 64, true, -1, check_disposition},
+    {PERFORMATIVE_DETACH, GUARD_FRAME_DETACH, 8192, 64, true, 0, check_detach},
+    {PERFORMATIVE_END, GUARD_FRAME_END, 8192, 64, true, -1, check_end},
+    {PERFORMATIVE_CLOSE, GUARD_FRAME_CLOSE, 8192, 64, false, -1, check_close},
 };
 
 static uint32_t u32_at(const unsigned char *p)
@@ -495,12 +506,22 @@ bool guard_frame_size(struct span head, uint32_t max_frame, size_t *size, struct
     return true;
 }
 
+static bool is_small(const struct rule *rule, struct codec_reader whole, size_t payload)
+{
+    size_t bytes = codec_left(&whole) - payload;
+    uint32_t values = rule->values;
+
+    /* A value has a byte at least: what is short needs no count. */
+    return bytes <= values || (bytes <= rule->bytes && codec_skip_within(&whole, &values));
+}
+
 enum guard_verdict guard_check(struct guard *guard, struct span frame, int64_t now_ms,
                                struct guard_event *event, struct ks_failure *why)
 {
     const unsigned char *p = (const unsigned char *)frame.ptr;
     size_t doff = 4UL * p[4];
     struct codec_reader body = codec_reader_of(span_of(frame.ptr + doff, frame.len - doff));
+    const struct codec_reader whole = body;
     struct guard_fields fields;
     struct context c = {
         .guard = guard, .fields = &fields, .now_ms = now_ms, .event = event, .why = why};
@@ -522,6 +543,9 @@ enum guard_verdict guard_check(struct guard *guard, struct span frame, int64_t n
     }
     event->kind = rule->kind;
     c.payload = codec_left(&body);
+    if (!is_small(rule, whole, c.payload)) {
+        return fail(why, limit, "a performative with too many values or bytes");
+    }
     if (c.payload > 0 && rule->kind != GUARD_FRAME_TRANSFER) {
         return fail(why, decode, "bytes behind a performative");
     }

@@ -41,6 +41,10 @@ struct guard {
     uint64_t unfinished;   /* bytes of deliveries under way, all links */
     int64_t attach_budget; /* attaches that may still come before time refills it */
     int64_t attach_refilled_ms;
+    /* May be set: told of each link that an END takes with it. The engine lets a link go only when
+     * it sees a DETACH of it. */
+    void (*link_ended)(void *arg, uint16_t channel, uint32_t handle);
+    void *link_ended_arg;
 };
 
 enum guard_frame_kind {
@@ -60,7 +64,8 @@ enum guard_frame_kind {
 struct guard_event {
     enum guard_frame_kind kind;
     uint16_t channel;
-    uint32_t handle; /* of an attach, detach, transfer, or flow with a link */
+    uint32_t handle;     /* of an attach, detach, transfer, or flow with a link */
+    uint32_t deliveries; /* that a disposition names */
 };
 
 enum guard_verdict {

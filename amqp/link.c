@@ -246,6 +246,7 @@ void link_gone(struct link *link)
 {
     drop_queue(link);
     settle_all(link);
+    link->connection->unsettled -= link->unsettled;
     if (link->is_reply) {
         reply_map_remove(&link->connection->replies, &link->reply);
     }
@@ -302,6 +303,13 @@ static bool may_send(const struct link *link, size_t len)
            held_has_room(link->connection, len);
 }
 
+/* A peer decides on an answer once or twice; more is let go by for a while only. */
+static uint32_t touches_after_answer(uint32_t touches)
+{
+    return touches < CONNECTION_TOUCHES_MAX - LINK_ANSWER_TOUCHES ? touches + LINK_ANSWER_TOUCHES
+                                                                  : CONNECTION_TOUCHES_MAX;
+}
+
 static void send_now(struct link *link, struct span message)
 {
     uint32_t n = ++link->next_tag;
@@ -321,6 +329,8 @@ static void send_now(struct link *link, struct span message)
         pn_delivery_set_context(delivery,
                                 (void *)(uintptr_t)cost); // NOLINT(performance-no-int-to-ptr)
         link->unsettled++;
+        link->connection->unsettled++;
+        link->connection->touches = touches_after_answer(link->connection->touches);
     }
     counters_add(link->connection->home->counters, COUNTER_ANSWERS, 1);
 }
@@ -394,6 +404,9 @@ void link_pump(struct link *link)
 
 void link_answer_updated(struct link *link, pn_delivery_t *delivery)
 {
+    if (pn_delivery_get_context(delivery) == NULL) {
+        return; /* let go already: sent settled, or decided twice by the peer */
+    }
     /* Whatever the outcome: nothing is sent again, as in Hono. */
     if (!pn_delivery_settled(delivery) && pn_delivery_remote_state(delivery) == 0) {
         return;
@@ -401,6 +414,7 @@ void link_answer_updated(struct link *link, pn_delivery_t *delivery)
     settle_answer(link, delivery);
     assert(link->unsettled > 0);
     link->unsettled--;
+    link->connection->unsettled--;
     if (link->first != NULL) {
         link_pump(link);
     }

@@ -22,9 +22,11 @@ struct connection;
 struct queued_answer;
 
 enum {
-    LINK_UNSETTLED_MAX = 1000,      /* answers that the peer has not settled */
-    CONNECTION_QUEUE_MAX = 4 << 20, /* bytes of answers that wait for credit */
-    ALL_QUEUES_MAX = 32 << 20,      /* the same, of all connections together */
+    LINK_UNSETTLED_MAX = 1000,         /* answers that the peer has not settled */
+    LINK_ANSWER_TOUCHES = 8,           /* that dispositions may touch an answer, on average */
+    CONNECTION_TOUCHES_MAX = 64 << 10, /* such touches saved up */
+    CONNECTION_QUEUE_MAX = 4 << 20,    /* bytes of answers that wait for credit */
+    ALL_QUEUES_MAX = 32 << 20,         /* the same, of all connections together */
 };
 
 struct link {

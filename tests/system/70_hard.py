@@ -9,7 +9,7 @@ import unittest
 
 from support import pki, raw
 from support.adapter import Adapter, status
-from support.raw import Raw10, frame
+from support.raw import Described, Raw, Raw10, frame
 from support.server import SANITIZED, WAIT, Koseki
 
 LONG = os.environ.get("KOSEKI_TESTS_LONG") == "1"
@@ -134,6 +134,88 @@ class Floods(Hard):
                     peer.request_links()
         if not SANITIZED:
             self.assertLess(self.koseki.rss_kib() - before, 8 * 1024)
+
+
+class Amplifiers(Hard):
+    """Small frames that would cost the engine much."""
+
+    def test_an_answer_decided_twice_at_once_is_let_go_once(self):
+        peer = self.connected()
+        reply = peer.request_links()
+        for n in range(3):
+            peer.send(get(n, reply))
+        for _ in range(3):
+            peer.expect(raw.TRANSFER)
+        accepted, rejected = Described(0x24, []), Described(0x25, [])
+        peer.send(b"".join(frame(raw.DISPOSITION, [True, 0, 2, settled, state]) for settled, state in (
+            (False, accepted), (False, rejected), (True, accepted), (True, accepted), (True, None))))
+        peer.send(get(3, reply))
+        peer.expect(raw.TRANSFER)
+
+    def test_a_half_sent_settled_answer_may_be_decided(self):
+        peer = Raw10(self.koseki)
+        self.addCleanup(peer.close)
+        peer.login()
+        peer.send(raw.AMQP_HEADER + raw.open_frame(max_frame=512) +
+                  frame(raw.BEGIN, [None, 0, 1, 2048, 1023]))
+        peer.header()
+        peer.expect(raw.BEGIN)
+        peer.send(raw.attach("s", 1, False, "tenant") + raw.attach("r", 0, True, "tenant/half", settle=1) +
+                  frame(raw.FLOW, [0, 1, 0, 2048, 0, 0, 1000]))
+        while peer.expect(raw.FLOW)[4] != 0:
+            pass
+        for n in range(3):
+            peer.send(get(n, "tenant/half"))
+        peer.expect(raw.TRANSFER)
+        for _ in range(3):
+            peer.send(frame(raw.DISPOSITION, [True, 0, 2, True, Described(0x24, [])]))
+        peer.send(frame(raw.FLOW, [1, 1000, 3, 2048]))
+        peer.expect(raw.TRANSFER)
+
+    def test_frames_of_many_values_are_refused(self):
+        nulls = Raw(b"\xd0" + struct.pack(">II", 30004, 30000) + b"\x40" * 30000)
+        source = Described(0x28, ["tenant/x", None, None, None, None, None, None,
+                                  {raw.Symbol("f"): nulls}])
+        error = Described(0x1D, [raw.Symbol("x:y"), None, {raw.Symbol("i"): nulls}])
+        for name, data in {
+                "attach filter": frame(raw.ATTACH, ["l", 0, True, None, None, source, None]),
+                "attach properties": frame(raw.ATTACH, ["l", 0, False] + [None] * 6 + [0, None, None, None,
+                                                       {raw.Symbol("p"): nulls}]),
+                "end error": frame(raw.END, [error]),
+                "close error": frame(raw.CLOSE, [error]),
+                "disposition state": frame(raw.DISPOSITION, [True, 0, 9, True, Described(0x25, [error])]),
+                "begin properties": frame(raw.BEGIN, [None, 0, 1, 1, None, None, None,
+                                                      {raw.Symbol("p"): nulls}], 1)}.items():
+            with self.subTest(name):
+                peer = self.connected()
+                peer.send(data)
+                self.assertEqual(self.closed_with(peer), "amqp:resource-limit-exceeded")
+
+    def test_dispositions_of_the_same_answers_without_end_end_the_connection(self):
+        peer = self.connected()
+        reply = peer.request_links(credit=5000)
+        for n in range(0, 900, 50):
+            peer.send(b"".join(get(n + i, reply, settled=True) for i in range(50)))
+        answers = 0
+        while answers < 900:
+            answers += peer.kinds_within(1).count(raw.TRANSFER)
+        storm = frame(raw.DISPOSITION, [True, 0, 0x7FFFFFFE, False, None]) * 500
+        started = time.monotonic()
+        with self.assertRaisesRegex((raw.Closed, ConnectionError), "resource-limit-exceeded"):
+            peer.send(storm)
+            peer.expect(raw.TRANSFER)
+        self.assertLess(time.monotonic() - started, WAIT)
+
+    def test_sessions_ended_with_their_links_leave_nothing(self):
+        peer = self.connected()
+        before = self.koseki.rss_kib()
+        for session in range(100):
+            peer.send(raw.begin(1) + b"".join(
+                raw.attach(f"l{i}", i, True, f"tenant/{i}", channel=1) for i in range(40)) +
+                frame(raw.END, [], 1))
+            peer.expect(raw.END)
+        if not SANITIZED:  # 4,000 links
+            self.assertLess(self.koseki.rss_kib() - before, 2048)
 
 
 class NoCredit(Hard):
