@@ -20,9 +20,10 @@
 #include "service/authority.h"
 
 enum {
-    LINGER_MS = 1000,       /* half-closed, until the peer ends */
-    UNBLOCK_MS = 20000,     /* the socket takes nothing while much is unsent */
-    BLOCKED_WORK_MAX = 256, /* requests taken while the socket takes nothing */
+    LINGER_MS = 1000,             /* half-closed, until the peer ends */
+    UNBLOCK_MS = 20000,           /* the socket takes nothing while much is unsent */
+    BLOCKED_INPUT = 64 << 10,     /* bytes taken in beyond those that go out, while it is so */
+    BLOCKED_PROGRESS = 256 << 10, /* bytes out that are worth another while */
 };
 
 const char amqp_header[8] = {'A', 'M', 'Q', 'P', 0, 1, 0, 0};
@@ -151,6 +152,20 @@ static void connection_output_done(struct connection *connection, size_t n)
     connection->header_sent = true; /* it comes first, and whole */
 }
 
+/* The socket takes nothing now. What trickles out does not count as an end of that. */
+static void connection_blocked(struct connection *connection)
+{
+    if (connection->unblock_by == 0) {
+        connection->blocked_input = 0;
+        connection->blocked_output = 0;
+        connection->worth = BLOCKED_PROGRESS;
+        connection->unblock_by = clock_monotonic_ms() + UNBLOCK_MS;
+    } else if (connection->blocked_output >= connection->worth) {
+        connection->worth = connection->blocked_output + BLOCKED_PROGRESS;
+        connection->unblock_by = clock_monotonic_ms() + UNBLOCK_MS;
+    }
+}
+
 bool connection_write(struct connection *connection)
 {
     struct span bytes = connection_output(connection);
@@ -163,13 +178,10 @@ bool connection_write(struct connection *connection)
         case STREAM_OK:
             connection_output_done(connection, done);
             bytes = connection_output(connection);
-            connection->unblock_by = 0;
-            connection->blocked_work = 0;
+            connection->blocked_output += done;
             break;
         case STREAM_AGAIN:
-            if (connection->unblock_by == 0) {
-                connection->unblock_by = clock_monotonic_ms() + UNBLOCK_MS;
-            }
+            connection_blocked(connection);
             stream_want_write(connection->stream, true);
             return false;
         case STREAM_END:
@@ -179,6 +191,7 @@ bool connection_write(struct connection *connection)
         }
     }
     stream_want_write(connection->stream, false);
+    connection->unblock_by = 0;
     connection->ends_unwritten = 0;
     held_written(connection);
     return true;
@@ -225,7 +238,8 @@ static bool connection_wants_input(struct connection *connection)
         return false;
     case CONNECTION_OPEN:
         /* Reading goes on while only credit is missing: the flow that frees us may be behind. */
-        return connection->unblock_by == 0 || connection->blocked_work < BLOCKED_WORK_MAX;
+        return connection->unblock_by == 0 ||
+               connection->blocked_input < BLOCKED_INPUT + connection->blocked_output;
     case CONNECTION_SASL:
     case CONNECTION_HEADER:
     case CONNECTION_ENDING:
@@ -243,6 +257,7 @@ static void connection_on_readable(void *arg)
 
     switch (stream_read(connection->stream, bytes, connection_read_size(connection), &n)) {
     case STREAM_OK:
+        connection->blocked_input += n;
         connection_take_input(connection, span_of(bytes, n));
         break;
     case STREAM_AGAIN:

@@ -74,7 +74,9 @@ struct connection {
     uint32_t unsettled;      /* answers that the peer has not settled, all links */
     uint32_t touches;        /* of answers by dispositions that may still come */
     uint32_t jobs;           /* at the writer */
-    uint32_t blocked_work;   /* requests taken since the socket stopped taking output */
+    uint64_t blocked_input;  /* bytes since the socket stopped taking output */
+    uint64_t blocked_output; /* bytes that trickled out since */
+    uint64_t worth;          /* of them, that earn more time */
     uint32_t ends_unwritten; /* END frames that may not be out: each holds a channel until then */
 
     struct reactor_timer timer;

@@ -241,7 +241,6 @@ static void take_request(struct link *link, pn_delivery_t *delivery, struct span
     struct reply_entry *reply;
 
     counters_add(connection->home->counters, COUNTER_REQUESTS, 1);
-    connection->blocked_work++;
     switch (request_parse(message, &request)) {
     case REQUEST_OK:
         break;

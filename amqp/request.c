@@ -179,7 +179,7 @@ static bool read_data(struct codec_reader *r, struct request *out)
     return true;
 }
 
-/* A string, or an array of ubyte or byte; anything else counts as no body. */
+/* A string, or an array of byte; anything else counts as no body. */
 static bool read_value(struct codec_reader *r, struct request *out)
 {
     struct codec_reader whole = *r;

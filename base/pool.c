@@ -12,6 +12,7 @@ enum { POOL_BUCKETS = 64 };
 struct pool_lane_queue {
     struct pool_job *first[POOL_BUCKETS];
     struct pool_job *last[POOL_BUCKETS];
+    size_t waiting[POOL_BUCKETS];
     size_t turn; /* bucket to look at next */
     size_t count;
 };
@@ -37,6 +38,7 @@ static void pool_push_locked(struct pool_lane_queue *lane, struct pool_job *job)
         lane->last[bucket]->next = job;
     }
     lane->last[bucket] = job;
+    lane->waiting[bucket]++;
     lane->count++;
 }
 
@@ -51,6 +53,7 @@ static struct pool_job *pool_pop_locked(struct pool_lane_queue *lane)
     }
     job = lane->first[lane->turn];
     lane->first[lane->turn] = job->next;
+    lane->waiting[lane->turn]--;
     lane->turn = (lane->turn + 1) % POOL_BUCKETS;
     lane->count--;
     return job;
@@ -135,13 +138,20 @@ void pool_close(struct pool *pool)
     free(pool);
 }
 
+/* What one peer may have waiting: no one address takes the whole lane. */
+static size_t pool_share(const struct pool *pool)
+{
+    return pool->depth < 4 ? pool->depth : pool->depth / 4;
+}
+
 enum ks_status pool_submit(struct pool *pool, enum pool_lane lane, struct pool_job *job,
                            struct ks_failure *why)
 {
     bool full;
 
     lock_take(&pool->lock);
-    full = pool->stopping || pool->lane[lane].count >= pool->depth;
+    full = pool->stopping || pool->lane[lane].count >= pool->depth ||
+           pool->lane[lane].waiting[job->peer % POOL_BUCKETS] >= pool_share(pool);
     if (!full) {
         pool_push_locked(&pool->lane[lane], job);
         (void)pthread_cond_signal(&pool->work);

@@ -6,7 +6,8 @@
  * Threads:   pool_submit from any thread, never blocks. `run` executes on a worker thread.
  * Ownership: the job is handed over; `run` frees it or posts it on. At pool_close each job that
  *            has not begun is run with `discard` true, so that nothing leaks.
- * Errors:    KS_BUSY when the queue is full: the job stays the caller's.
+ * Errors:    KS_BUSY when the queue is full, or a quarter of it is this peer's: the job stays the
+ *            caller's.
  */
 #pragma once
 

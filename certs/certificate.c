@@ -1,6 +1,7 @@
 #include "certs/certificate.h"
 
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -13,7 +14,7 @@
 #include "base/buf.h"
 #include "certs/dn.h"
 
-enum { RSA_BITS_MIN = 1024 };
+enum { RSA_BITS_MIN = 1024, RSA_EXPONENT_BITS_MAX = 64, DSA_BITS_MAX = 3072 };
 
 /* OpenSSL's own words for the failure at hand; its queue is empty afterwards. */
 static enum ks_status ssl_fail(struct ks_failure *why, enum ks_status status, const char *reason,
@@ -208,16 +209,36 @@ static EVP_PKEY *read_public_key(struct span der)
     return der.len == 0 ? NULL : d2i_PUBKEY(NULL, &p, (long)der.len);
 }
 
+/* Nobody needs more than 65537; a long one makes each verification cost milliseconds. */
+static bool exponent_is_fine(EVP_PKEY *key)
+{
+    BIGNUM *e = NULL;
+    bool fine = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 &&
+                BN_num_bits(e) <= RSA_EXPONENT_BITS_MAX;
+
+    BN_free(e);
+    return fine;
+}
+
+/* MD5 and older: anyone can make two certificates with one signature. */
+static bool digest_is_fine(X509 *cert)
+{
+    int digest = NID_undef;
+
+    (void)X509_get_signature_info(cert, &digest, NULL, NULL, NULL);
+    return digest != NID_md5 && digest != NID_md4 && digest != NID_md2;
+}
+
 /* Verifying with a huge key takes seconds: sizes are checked before any use. */
 static bool size_is_fine(EVP_PKEY *key)
 {
     int bits = EVP_PKEY_get_bits(key);
     int type = EVP_PKEY_get_base_id(key);
 
-    if (type == EVP_PKEY_RSA || type == EVP_PKEY_RSA_PSS || type == EVP_PKEY_DSA) {
-        return bits >= RSA_BITS_MIN && bits <= CERTIFICATE_RSA_BITS_MAX;
+    if (type == EVP_PKEY_RSA || type == EVP_PKEY_RSA_PSS) {
+        return bits >= RSA_BITS_MIN && bits <= CERTIFICATE_RSA_BITS_MAX && exponent_is_fine(key);
     }
-    return true;
+    return type != EVP_PKEY_DSA || (bits >= RSA_BITS_MIN && bits <= DSA_BITS_MAX);
 }
 
 enum ks_status certificate_verify(struct span der, struct span public_key, struct ks_failure *why)
@@ -230,7 +251,8 @@ enum ks_status certificate_verify(struct span der, struct span public_key, struc
     ERR_clear_error();
     key = read_public_key(public_key);
     cert = d2i_X509(NULL, &p, (long)der.len);
-    ok = key != NULL && cert != NULL && size_is_fine(key) && X509_verify(cert, key) == 1;
+    ok = key != NULL && cert != NULL && size_is_fine(key) && digest_is_fine(cert) &&
+         X509_verify(cert, key) == 1;
     X509_free(cert);
     EVP_PKEY_free(key);
     ERR_clear_error();
@@ -273,8 +295,11 @@ enum ks_status public_key_check(struct span public_key, struct span algorithm,
                        algorithm.len == 0 ? "RSA" : algorithm.ptr);
     }
     return fine ? KS_OK
-                : ks_fail(why, KS_INVALID, NULL, "the public key must have %d to %d bits",
-                          RSA_BITS_MIN, CERTIFICATE_RSA_BITS_MAX);
+                : ks_fail(why, KS_INVALID, NULL,
+                          "the public key must have %d to %d bits (DSA: %d), and an exponent of at "
+                          "most %d bits",
+                          RSA_BITS_MIN, CERTIFICATE_RSA_BITS_MAX, DSA_BITS_MAX,
+                          RSA_EXPONENT_BITS_MAX);
 }
 
 bool public_key_id(struct span public_key, uint8_t out[20])

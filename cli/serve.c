@@ -10,6 +10,7 @@
 
 #include "amqp/server.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/counters.h"
 #include "base/log.h"
 #include "base/pool.h"
@@ -327,9 +328,11 @@ static void wait_for_stop(struct parts *parts, const sigset_t *set)
 
 static void drain(struct parts *parts)
 {
+    int64_t until = clock_monotonic_ms() + ANSWERS_WITHIN_MS;
+
     atomic_store(&parts->stopping, true);
-    http_server_drain(parts->http, ANSWERS_WITHIN_MS);
-    amqp_server_drain(parts->amqp, ANSWERS_WITHIN_MS);
+    http_server_drain(parts->http, ANSWERS_WITHIN_MS / 2);
+    amqp_server_drain(parts->amqp, until - clock_monotonic_ms());
 }
 
 static void close_parts(struct parts *parts)

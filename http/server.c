@@ -22,6 +22,7 @@ enum {
     IDLE_S = 30,                /* silence that ends a connection */
     REQUEST_BY_MS = 60000,      /* from the connect, or the last answer, to a whole request */
     SWEEP_MS = 250,
+    OPERATIONS_CONNECTIONS = 64,
 };
 
 /*
@@ -33,6 +34,7 @@ struct peer {
     struct peer *next;
     struct bufferevent *bev;
     int64_t waiting_since; /* for a whole request; 0: one is being served */
+    bool operations;       /* of the operations port */
     bool refused;          /* over the cap: to be closed at once */
 };
 
@@ -56,7 +58,8 @@ struct http_server {
     struct port secure;
     struct port operations;
     struct peer *peers;
-    size_t peer_count;
+    size_t peer_count;       /* of the management ports */
+    size_t operations_count; /* of the operations port: probes get in when the others are full */
     struct reactor_timer sweep;
 };
 
@@ -77,7 +80,7 @@ static void drop_peer(struct http_server *server, struct peer **at)
     struct peer *peer = *at;
 
     *at = peer->next;
-    server->peer_count--;
+    *(peer->operations ? &server->operations_count : &server->peer_count) -= 1;
     (void)bufferevent_decref(peer->bev); /* closes the socket if it was the last */
     free(peer);
 }
@@ -121,11 +124,13 @@ static struct bufferevent *make_bufferevent(struct event_base *base, void *arg)
     bufferevent_incref(bev);
     peer->bev = bev;
     peer->waiting_since = clock_monotonic_ms();
-    peer->refused = server->peer_count >= server->options.max_connections ||
-                    (atomic_load(&server->draining) && !port->operations);
+    peer->operations = port->operations;
+    peer->refused = port->operations ? server->operations_count >= OPERATIONS_CONNECTIONS
+                                     : server->peer_count >= server->options.max_connections ||
+                                           atomic_load(&server->draining);
     peer->next = server->peers;
     server->peers = peer;
-    server->peer_count++;
+    *(peer->operations ? &server->operations_count : &server->peer_count) += 1;
     if (peer->refused) {
         reactor_timer_set(&server->sweep, 0); /* evhttp has set the socket by then */
     }

@@ -41,7 +41,7 @@ struct http_options {
     const struct service *service;
     struct reactor *reactor;
     size_t max_payload;     /* bytes of a request body */
-    size_t max_connections; /* of all three ports together */
+    size_t max_connections; /* of the management ports; the operations port has a few of its own */
     struct http_health health;
 };
 

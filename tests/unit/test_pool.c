@@ -92,7 +92,7 @@ static void open_gate_and_wait(size_t count)
 static void urgent_jobs_come_first_and_peers_take_turns(void **state)
 {
     static const uint64_t expected[] = {0, 7, 7, 1, 2, 1, 1};
-    struct pool *pool = busy_pool(8);
+    struct pool *pool = busy_pool(16);
 
     (void)state;
     assert_int_equal(submit(pool, POOL_NORMAL, 1, false), KS_OK);
@@ -103,6 +103,19 @@ static void urgent_jobs_come_first_and_peers_take_turns(void **state)
     assert_int_equal(submit(pool, POOL_URGENT, 7, false), KS_OK);
     open_gate_and_wait(7);
     assert_memory_equal(order, expected, sizeof(expected));
+    pool_close(pool);
+}
+
+static void one_peer_has_a_quarter_of_a_lane_waiting(void **state)
+{
+    struct pool *pool = busy_pool(8);
+
+    (void)state;
+    assert_int_equal(submit(pool, POOL_NORMAL, 1, false), KS_OK);
+    assert_int_equal(submit(pool, POOL_NORMAL, 1, false), KS_OK);
+    assert_int_equal(submit(pool, POOL_NORMAL, 1, false), KS_BUSY);
+    assert_int_equal(submit(pool, POOL_NORMAL, 2, false), KS_OK);
+    open_gate_and_wait(4);
     pool_close(pool);
 }
 
@@ -157,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(urgent_jobs_come_first_and_peers_take_turns, set_up),
+        cmocka_unit_test_setup(one_peer_has_a_quarter_of_a_lane_waiting, set_up),
         cmocka_unit_test_setup(a_full_lane_is_busy_and_the_other_is_not, set_up),
         cmocka_unit_test_setup(jobs_that_never_ran_are_discarded_at_the_end, set_up),
     };
