@@ -441,6 +441,7 @@ static void equal_logins_share_a_hash_and_others_find_the_queue_full(void **stat
 
         (void)snprintf(password, sizeof(password), "wrong%u", i);
         login = login_of("z", password, "");
+        login.peer = i + 1; /* one peer has a quarter of the queue */
         if (accounts_login(accounts, &login, outcome_take, &outcome, &status, &identity) ==
             ACCOUNTS_PENDING) {
             taken++;

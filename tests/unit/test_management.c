@@ -425,7 +425,7 @@ static void wait_until_closing(struct pool *pool)
 
         assert_true(sent < ROOM);
         (void)nanosleep(&pause, NULL);
-        probes[sent] = (struct pool_job){.run = do_nothing};
+        probes[sent] = (struct pool_job){.run = do_nothing, .peer = sent};
     } while (pool_submit(pool, POOL_URGENT, &probes[sent++], NULL) == KS_OK);
 }
 
