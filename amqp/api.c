@@ -5,7 +5,8 @@
 
 const struct api *api_find(struct span endpoint)
 {
-    static const struct api *const apis[] = {&api_tenant, &api_credentials, &api_registration};
+    static const struct api *const apis[] = {&api_tenant, &api_credentials, &api_registration,
+                                             &api_device_con};
 
     for (size_t i = 0; i < sizeof(apis) / sizeof(apis[0]); i++) {
         if (span_eq(endpoint, span_cstr(apis[i]->endpoint))) {

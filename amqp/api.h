@@ -27,6 +27,7 @@ struct api_call {
 struct api {
     const char *endpoint;
     size_t reply_segments; /* that a reply address must have, at least */
+    bool hides_device;     /* answers do not echo the request's device_id */
     /* KS_OK: *answer is complete, refusals included. KS_NEEDS_WRITE: submit a job made from *plan.
      */
     enum ks_status (*handle)(const struct api_call *call, struct answer *answer,
@@ -39,6 +40,7 @@ const struct api *api_find(struct span endpoint);
 extern const struct api api_tenant;
 extern const struct api api_credentials;
 extern const struct api api_registration;
+extern const struct api api_device_con;
 
 /* ---- shared by the API files ---- */
 

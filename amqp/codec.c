@@ -182,6 +182,22 @@ bool codec_read_ulong(struct codec_reader *r, uint64_t *out)
     return read_number(r, CODEC_ULONG, out);
 }
 
+bool codec_read_integer(struct codec_reader *r, int64_t *out)
+{
+    enum codec_type type;
+    unsigned char code;
+    struct span body;
+    uint64_t value;
+
+    if (!codec_peek(r, &type) || (type != CODEC_INT && type != CODEC_LONG) ||
+        !take_constructor(r, type, &code) || !take_body(r, code, &body)) {
+        return codec_fail(r);
+    }
+    value = big_endian((const unsigned char *)body.ptr, body.len);
+    *out = body.len == 1 ? (int8_t)value : body.len == 4 ? (int32_t)value : (int64_t)value;
+    return true;
+}
+
 static bool read_bytes(struct codec_reader *r, enum codec_type type, struct span *out)
 {
     unsigned char code;

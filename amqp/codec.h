@@ -78,6 +78,8 @@ bool codec_read_ubyte(struct codec_reader *r, uint8_t *out);
 bool codec_read_ushort(struct codec_reader *r, uint16_t *out);
 bool codec_read_uint(struct codec_reader *r, uint32_t *out);
 bool codec_read_ulong(struct codec_reader *r, uint64_t *out);
+/* A signed integer of 32 or 64 bits. */
+bool codec_read_integer(struct codec_reader *r, int64_t *out);
 bool codec_read_binary(struct codec_reader *r, struct span *out);
 /* UTF-8 is not checked. */
 bool codec_read_string(struct codec_reader *r, struct span *out);

@@ -208,7 +208,7 @@ static void run(struct link *link, const struct request *request, struct link *r
         .api = link->api,
         .tenant_id =
             link->address.segment[1].len > 0 ? link->address.segment[1] : request->tenant_id,
-        .device_id = request->device_id,
+        .device_id = link->api->hides_device ? span_of(NULL, 0) : request->device_id,
         .correlation = request->correlation,
     };
     const struct api_call call = {.reader = &home->reader,

@@ -129,6 +129,7 @@ static bool read_application_property(struct codec_reader *in, struct request *o
         {SPAN("tenant_id"), &out->tenant_id, &out->has_tenant_id},
         {SPAN("device_id"), &out->device_id, &out->has_device_id},
         {SPAN("gateway_id"), &out->gateway_id, &out->has_gateway_id},
+        {SPAN("adapter_instance_id"), &out->adapter_instance_id, &out->has_adapter_instance_id},
     };
     struct span key;
     struct span value;
@@ -147,6 +148,11 @@ static bool read_application_property(struct codec_reader *in, struct request *o
         if (type == CODEC_STRING) {
             return codec_read_string(in, wanted[i].value) && utf8_valid(*wanted[i].value);
         }
+    }
+    if (span_eq(key, SPAN("lifespan"))) {
+        struct codec_reader integer = *in;
+
+        out->has_lifespan = codec_read_integer(&integer, &out->lifespan_s);
     }
     return codec_skip(in, &value);
 }

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/span.h"
 
@@ -24,9 +25,13 @@ struct request {
     struct span tenant_id; /* application properties of type string */
     struct span device_id;
     struct span gateway_id;
+    struct span adapter_instance_id;
+    int64_t lifespan_s; /* application property lifespan, an integer */
     bool has_tenant_id;
     bool has_device_id;
     bool has_gateway_id;
+    bool has_adapter_instance_id;
+    bool has_lifespan;
     struct span body; /* of the first Data section, or an AmqpValue with a string or bytes */
     bool has_body;
 };

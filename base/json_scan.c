@@ -598,3 +598,18 @@ bool json_value_eq(struct span a, struct span b)
     }
     return false;
 }
+
+bool json_array_next(struct span array, size_t *offset, struct span *element)
+{
+    struct scanner s = inside(array);
+    struct span no_key;
+
+    if (*offset > 0) {
+        s.at = array.ptr + *offset;
+    }
+    if (!next_element(&s, false, &no_key, element)) {
+        return false;
+    }
+    *offset = (size_t)(s.at - array.ptr);
+    return true;
+}

@@ -19,6 +19,7 @@
 #include "net/reactor.h"
 #include "net/tls.h"
 #include "service/accounts.h"
+#include "service/device_connection.h"
 #include "store/lmdb/lmdb_kv.h"
 #include "store/store.h"
 #include "store/writer.h"
@@ -43,6 +44,7 @@ struct parts {
     struct writer *writer;
     struct pool *pool;
     struct accounts *accounts;
+    struct device_connections *device_connections;
     struct tls_context *tls;
     struct service service;
     struct reactor *reactors[THREADS_MAX];
@@ -130,10 +132,14 @@ static enum ks_status open_access(struct parts *parts, struct ks_failure *why)
     if (st == KS_OK && tls.cert != NULL && tls.key != NULL) {
         st = tls_server_open(&parts->tls, &tls, why);
     }
+    parts->device_connections =
+        device_connections_open((size_t)settings->limits_max_device_connections,
+                                (size_t)settings->limits_max_device_connections_per_tenant);
     parts->service = (struct service){
         .store = parts->store,
         .writer = parts->writer,
         .pool = parts->pool,
+        .device_connections = parts->device_connections,
         .verify = (enum verify_mode)settings->provisioning_verify,
         .max_devices_per_tenant = settings->limits_max_devices_per_tenant,
         .max_credentials_per_device = settings->limits_max_credentials_per_device,
@@ -354,6 +360,7 @@ static void close_parts(struct parts *parts)
     }
     reactor_close(parts->management);
     accounts_close(parts->accounts);
+    device_connections_close(parts->device_connections);
     tls_close(parts->tls);
     writer_close(parts->writer);
     if (parts->store != NULL) {

@@ -44,6 +44,8 @@ struct settings {
     int64_t store_min_free;
     int64_t limits_max_devices_per_tenant;
     int64_t limits_max_credentials_per_device;
+    int64_t limits_max_device_connections;
+    int64_t limits_max_device_connections_per_tenant;
     int64_t provisioning_verify; /* enum verify_mode */
     int64_t provisioning_event_wait_ms;
     int64_t log_level;  /* enum log_level */

@@ -14,6 +14,7 @@
 
 struct accounts;
 struct counters_slot;
+struct device_connections;
 struct digest_cache;
 struct pool;
 struct store;
@@ -27,6 +28,7 @@ struct service {
     struct store *store;
     struct writer *writer;
     struct pool *pool;                  /* password hashes */
+    struct device_connections *device_connections; /* Hono 1.x adapters' */
     enum verify_mode verify;            /* provisioning.verify */
     int64_t max_devices_per_tenant;     /* 0: none */
     int64_t max_credentials_per_device; /* 0: none */

@@ -28,6 +28,8 @@ PERMISSIONS = {
             {"operation": "registration/*:*", "activities": ["EXECUTE"]},
             {"resource": "credentials/*", "activities": ["READ", "WRITE"]},
             {"operation": "credentials/*:*", "activities": ["EXECUTE"]},
+            {"resource": "device_con/*", "activities": ["READ", "WRITE"]},
+            {"operation": "device_con/*:*", "activities": ["EXECUTE"]},
         ],
         "one-tenant": [
             {"resource": "tenant", "activities": ["READ", "WRITE"]},
