@@ -138,7 +138,8 @@ static enum ks_status render_answer(struct arena *arena, const json_t *document,
     for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
         json_t *value = json_object_get(document, told[i]);
 
-        if (value != NULL) {
+        /* Nothing in it: adapters are not sent it. */
+        if (json_array_size(value) + json_object_size(value) + json_string_length(value) > 0) {
             buf_printf(&text, ",\"%s\":", told[i]);
             json_text_add(&text, value);
         }

@@ -1,5 +1,6 @@
 #include "service/registration_assert.h"
 
+#include "service/group_members.h"
 #include "service/reasons.h"
 #include "service/tenant_cache.h"
 #include "store/store.h"
@@ -67,19 +68,28 @@ static enum ks_status check_gateway(struct service_reader *reader, uint32_t spac
 }
 
 static enum ks_status check(struct service_reader *reader, const struct assert_query *ask,
-                            struct store_device *device, struct ks_failure *why)
+                            uint32_t *space, struct store_device *device, struct ks_failure *why)
 {
-    uint32_t space = 0;
-    enum ks_status st =
-        tenant_cache_find(reader->tenants, reader->txn, ask->tenant_id, &space, why);
+    enum ks_status st = tenant_cache_find(reader->tenants, reader->txn, ask->tenant_id, space, why);
 
     if (st == KS_OK) {
-        st = find_enabled(reader, space, ask->device_id, device, why);
+        st = find_enabled(reader, *space, ask->device_id, device, why);
     }
     if (st == KS_OK && ask->has_gateway_id) {
-        st = check_gateway(reader, space, device, ask->gateway_id, why);
+        st = check_gateway(reader, *space, device, ask->gateway_id, why);
     }
     return st;
+}
+
+static enum ks_status fill(struct service_reader *reader, uint32_t space,
+                           const struct store_device *device, struct buf *body,
+                           struct ks_failure *why)
+{
+    if (device->via_groups.len > 0) {
+        return group_members_answer(reader, space, device, body, why);
+    }
+    buf_add_span(body, device->answer);
+    return KS_OK;
 }
 
 void registration_assert(struct service_reader *reader, const struct assert_query *ask,
@@ -87,16 +97,19 @@ void registration_assert(struct service_reader *reader, const struct assert_quer
 {
     struct store_device device = {.flags = 0};
     struct ks_failure why = {0};
+    uint32_t space = 0;
     enum ks_status st;
 
     (void)now_ms; /* nothing about a device is true for a time only */
     answer_clear(answer);
-    st = check(reader, ask, &device, &why);
+    st = check(reader, ask, &space, &device, &why);
+    if (st == KS_OK) {
+        st = fill(reader, space, &device, &answer->body, &why);
+    }
     if (st != KS_OK) {
         answer_refuse(answer, st, &why);
         return;
     }
     answer->status = answer_status_code(KS_OK);
     answer->max_age_s = reader->service->registration_max_age_s;
-    buf_add_span(&answer->body, device.answer);
 }

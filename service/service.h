@@ -27,11 +27,11 @@ enum verify_mode { VERIFY_ENFORCE, VERIFY_REPORT, VERIFY_OFF };
 struct service {
     struct store *store;
     struct writer *writer;
-    struct pool *pool;                  /* password hashes */
+    struct pool *pool;                             /* password hashes */
     struct device_connections *device_connections; /* Hono 1.x adapters' */
-    enum verify_mode verify;            /* provisioning.verify */
-    int64_t max_devices_per_tenant;     /* 0: none */
-    int64_t max_credentials_per_device; /* 0: none */
+    enum verify_mode verify;                       /* provisioning.verify */
+    int64_t max_devices_per_tenant;                /* 0: none */
+    int64_t max_credentials_per_device;            /* 0: none */
     int max_bcrypt_cost;
     int tenant_max_age_s;       /* 180; 0: no-cache */
     int credentials_max_age_s;  /* 180; 0: no-cache */

@@ -1,5 +1,6 @@
 /* Devices: the record, the references to gateways and groups, the count. */
 #include <assert.h>
+#include <string.h>
 
 #include "store/bytes.h"
 #include "store/record.h"
@@ -249,4 +250,53 @@ enum ks_status store_is_gateway(struct store_txn *txn, uint32_t space, struct sp
         *out = count > 0;
     }
     return st;
+}
+
+/* Only such names have entries. */
+static bool is_group(struct span group)
+{
+    return group.len > 0 && group.len <= STORE_ID_MAX && !span_has_nul(group);
+}
+
+enum ks_status store_group_next(struct store_txn *txn, uint32_t space, struct span group,
+                                struct span after, struct span *device, struct ks_failure *why)
+{
+    struct key from;
+    struct span key;
+    struct span value;
+    size_t prefix;
+    enum ks_status st;
+
+    if (!is_group(group) || after.len > STORE_ID_MAX) {
+        return KS_NOT_FOUND;
+    }
+    key_of_group(&from, space, group, after);
+    prefix = from.len - after.len;
+    if (after.len > 0) {
+        key_add_nul(&from);
+    }
+    st = txn_seek(txn, KV_GROUP, key_span(&from), &key, &value, why);
+    if (st != KS_OK) {
+        return st;
+    }
+    if (key.len <= prefix || memcmp(key.ptr, from.bytes, prefix) != 0) {
+        return KS_NOT_FOUND;
+    }
+    *device = span_of(key.ptr + prefix, key.len - prefix);
+    return KS_OK;
+}
+
+enum ks_status store_group_has(struct store_txn *txn, uint32_t space, struct span group,
+                               struct span device, bool *out, struct ks_failure *why)
+{
+    struct key key;
+    struct span value;
+    enum ks_status st = KS_NOT_FOUND;
+
+    if (is_group(group) && device.len <= STORE_ID_MAX) {
+        key_of_group(&key, space, group, device);
+        st = txn_get(txn, KV_GROUP, &key, &value, why);
+    }
+    *out = st == KS_OK;
+    return st == KS_NOT_FOUND ? KS_OK : st;
 }

@@ -231,6 +231,14 @@ KS_MUST_CHECK enum ks_status store_device_next(struct store_txn *txn, uint32_t s
 /* Devices of the tenant, as counted. */
 KS_MUST_CHECK enum ks_status store_device_count(struct store_txn *txn, uint32_t space,
                                                 uint64_t *count, struct ks_failure *why);
+/* The member of a group behind the device `after` (empty: the first), by id. KS_NOT_FOUND: no more.
+ */
+KS_MUST_CHECK enum ks_status store_group_next(struct store_txn *txn, uint32_t space,
+                                              struct span group, struct span after,
+                                              struct span *device, struct ks_failure *why);
+KS_MUST_CHECK enum ks_status store_group_has(struct store_txn *txn, uint32_t space,
+                                             struct span group, struct span device, bool *out,
+                                             struct ks_failure *why);
 /* Whether some device names this id in `via`. */
 KS_MUST_CHECK enum ks_status store_is_gateway(struct store_txn *txn, uint32_t space, struct span id,
                                               bool *out, struct ks_failure *why);

@@ -360,6 +360,7 @@ static void gateways_are_counted_through_every_change(void **state)
     struct store_device device = device_of("D1");
     struct store_txn *r;
     uint32_t space;
+    struct span member;
     bool is = false;
 
     (void)state;
@@ -373,12 +374,23 @@ static void gateways_are_counted_through_every_change(void **state)
     r = reader();
     assert_ok(store_is_gateway(r, space, SPAN("G1"), &is, why));
     assert_true(is);
+    assert_ok(store_group_next(r, space, SPAN("G1"), SPAN(""), &member, why));
+    assert_true(span_eq(member, SPAN("D1")));
+    assert_int_equal(store_group_next(r, space, SPAN("G1"), member, &member, NULL), KS_NOT_FOUND);
+    assert_int_equal(store_group_next(r, space, SPAN("G"), SPAN(""), &member, NULL), KS_NOT_FOUND);
+    assert_ok(store_group_has(r, space, SPAN("G1"), SPAN("D1"), &is, why));
+    assert_true(is);
+    assert_ok(store_group_has(r, space, SPAN("G1"), SPAN("D"), &is, why));
+    assert_false(is);
+    assert_ok(store_group_has(r, space + 1, SPAN("G1"), SPAN("D1"), &is, why));
+    assert_false(is);
     device.via = store_strings_encode(&arena, gateways + 1, 1);
     device.member_of = span_of(NULL, 0);
     begin();
     assert_ok(store_device_replace(txn, space, &device, why));
     commit();
     assert_ok(store_reader_renew(r, why));
+    assert_int_equal(store_group_next(r, space, SPAN("G1"), SPAN(""), &member, NULL), KS_NOT_FOUND);
     assert_ok(store_is_gateway(r, space, SPAN("G1"), &is, why));
     assert_false(is);
     assert_ok(store_is_gateway(r, space, SPAN("G2"), &is, why));

@@ -1,0 +1,27 @@
+/*
+ * group_members: the answer of an assertion for a device behind gateway groups: its `via` names
+ * the devices of the groups too, which change without the device's record being written.
+ *
+ * Costs a scan of the groups' index, bounded by GROUP_MEMBERS_MAX: further members are not told.
+ *
+ * Threads:   the reader's.
+ * Ownership: appends to `out`, which is untouched on failure.
+ * Source:    Hono's Device Registration API, assert.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/status.h"
+
+struct service_reader;
+struct store_device;
+
+enum { GROUP_MEMBERS_MAX = 1000 };
+
+/* Appends device->answer with the members of device->via_groups in `via`: those of the record
+ * first, in their order, then each other device once; disabled ones, too. */
+KS_MUST_CHECK enum ks_status group_members_answer(struct service_reader *reader, uint32_t space,
+                                                  const struct store_device *device,
+                                                  struct buf *out, struct ks_failure *why);
