@@ -6,7 +6,8 @@
 #
 # ca, server, client (an adapter, for SASL EXTERNAL), client-foreign, device-1 … device-DEVICES;
 # ca2-same-dn, device-bad-signature, device-expired, device-not-yet-valid, device-self-signed,
-# ca-expired with its device, rsa-… and ed25519-… variants, truncated.der.
+# ca-expired with its device, rsa-… and ed25519-… variants (rsa-device-md5 is signed with MD5; the CA
+# rsa-ca-long-exponent costs milliseconds a signature), truncated.der.
 set -euo pipefail
 out=${1:?usage: make.sh FOLDER [DEVICES]}
 devices=${2:-3}
@@ -22,6 +23,10 @@ key() { # NAME [ALGORITHM]
     case ${2:-ec} in
         ec) openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1.key" ;;
         rsa) openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$1.key" ;;
+        rsa-long-exponent)
+            openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 \
+                -pkeyopt rsa_keygen_pubexp:18446744073709551629 -out "$1.key"
+            ;;
         ed25519) openssl genpkey -algorithm ED25519 -out "$1.key" ;;
     esac
 } 2>/dev/null
@@ -62,6 +67,7 @@ root ca "/O=Acme/CN=Device CA"
 root ca2-same-dn "/O=Acme/CN=Device CA"
 root ca-foreign "/O=Elsewhere/CN=CA"
 root rsa-ca "/O=Acme/CN=RSA CA" rsa
+root rsa-ca-long-exponent "/O=Acme/CN=slow to verify with" rsa-long-exponent
 root ed25519-ca "/O=Acme/CN=Ed25519 CA" ed25519
 root device-self-signed "/O=Acme/CN=self signed"
 
@@ -70,6 +76,7 @@ leaf client "/O=Acme/CN=adapter-1" ca "extendedKeyUsage=clientAuth"
 leaf client-foreign "/O=Acme/CN=adapter-1" ca-foreign "extendedKeyUsage=clientAuth"
 leaf device-bad-signature "/O=Acme/CN=forged" ca2-same-dn "extendedKeyUsage=clientAuth"
 leaf rsa-device "/O=Acme/CN=rsa device" rsa-ca "extendedKeyUsage=clientAuth"
+leaf rsa-device-md5 "/O=Acme/CN=rsa device md5" rsa-ca "extendedKeyUsage=clientAuth" -md5
 leaf ed25519-device "/O=Acme/CN=ed25519 device" ed25519-ca "extendedKeyUsage=clientAuth"
 for ((n = 1; n <= devices; n++)); do
     leaf "device-$n" "/O=Acme/CN=device-$n" ca "extendedKeyUsage=clientAuth"

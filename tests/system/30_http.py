@@ -268,6 +268,8 @@ class Wire(unittest.TestCase):
             last = many[-1]
             last.settimeout(WAIT)
             self.assertEqual(read_all(last), b"")
+            probe = self.koseki.http("GET", "/liveness", listener="ops.listen")
+            self.assertEqual(probe.status, 200)  # the operations port has room of its own
         finally:
             for sock in many:
                 sock.close()

@@ -41,6 +41,16 @@ class Provisioning(unittest.TestCase):
         self.assertEqual(payload(answer)["reason"], reason)
         self.assertEqual(answer.properties["cache_control"], "no-cache")
 
+    def test_an_md5_signature_is_none_and_a_slow_key_no_key(self):
+        self.koseki.create_tenant("T1", cas=("rsa-ca.pem",))
+        with Adapter(self.koseki) as adapter:
+            self.refused(self.login(adapter, "rsa-device-md5.pem"), 404, "bad-signature")
+            self.assertEqual(status(self.login(adapter, "rsa-device.pem")), 201)
+        slow = {"trusted-ca": [{"cert": pki.der_base64("rsa-ca-long-exponent.pem")}]}
+        answer = self.koseki.http("POST", "/v1/tenants/T2", slow)
+        self.assertEqual(answer.status, 400)
+        self.assertIn("exponent", answer.json()["error"])
+
     def test_a_device_that_nobody_registered_logs_in(self):
         self.koseki.create_tenant("T1")
         name = "device-1.pem"

@@ -361,6 +361,8 @@ class SlowClients(unittest.TestCase):
                 peer.send(raw.attach("reply", 0, True, "tenant/raw-reply", settle=1) + raw.flow(0, 500) +
                           raw.attach("request", 1, False, "tenant"))
                 peer.expect(raw.FLOW)
+                silent = Raw10(koseki).connect()
+                self.addCleanup(silent.close)
                 for i in range(300):
                     peer.send(get(i, "tenant/raw-reply"))
                 start = time.monotonic()
@@ -369,3 +371,7 @@ class SlowClients(unittest.TestCase):
                         peer.send(struct.pack(">IBBH", 8, 2, 0, 0))  # alive, but reading nothing
                         time.sleep(0.5)
                 self.assertGreater(time.monotonic() - start, 10)
+                close = silent.until_end()[-1]  # it has been silent for as long
+                self.assertEqual(close[1], raw.CLOSE)
+                self.assertEqual(close[2][0].value[:2],
+                                 ["amqp:resource-limit-exceeded", "local-idle-timeout expired"])
