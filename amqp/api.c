@@ -3,17 +3,15 @@
 #include "base/json_scan.h"
 #include "service/reasons.h"
 
-const struct api *api_find(struct span endpoint)
-{
-    static const struct api *const apis[] = {&api_tenant, &api_credentials, &api_registration,
-                                             &api_device_con};
+const struct api *const api_all[] = {&api_tenant, &api_credentials, &api_registration,
+                                     &api_device_con, NULL};
 
-    for (size_t i = 0; i < sizeof(apis) / sizeof(apis[0]); i++) {
-        if (span_eq(endpoint, span_cstr(apis[i]->endpoint))) {
-            return apis[i];
-        }
+const struct api *api_find(const struct api *const *apis, struct span endpoint)
+{
+    while (*apis != NULL && !span_eq(endpoint, span_cstr((*apis)->endpoint))) {
+        apis++;
     }
-    return NULL;
+    return *apis;
 }
 
 bool api_may_call(const struct api_call *call, struct answer *answer)

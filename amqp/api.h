@@ -34,8 +34,10 @@ struct api {
                              struct provisioning_plan *plan);
 };
 
+/* What the service offers; ends with NULL. */
+extern const struct api *const api_all[];
 /* NULL: no such endpoint. */
-const struct api *api_find(struct span endpoint);
+const struct api *api_find(const struct api *const *apis, struct span endpoint);
 
 extern const struct api api_tenant;
 extern const struct api api_credentials;

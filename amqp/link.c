@@ -45,7 +45,7 @@ static bool refuse(struct refusal *out, const char *condition, const char *forma
 /* Endpoint and authority, the same for both directions. */
 static bool check_endpoint(struct link *link, struct refusal *no)
 {
-    link->api = api_find(link->address.segment[0]);
+    link->api = api_find(link->connection->home->options->apis, link->address.segment[0]);
     if (link->api == NULL) {
         return refuse(no, "amqp:not-found", "no endpoint registered for address %.200s",
                       link->address_text);

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "amqp/api.h"
 #include "amqp/connection.h"
 #include "amqp/home.h"
 #include "base/clock.h"
@@ -139,6 +140,9 @@ enum ks_status amqp_server_open(struct amqp_server **out, const struct amqp_opti
     }
     assert(options->reactor_count > 0);
     server->options = *options;
+    if (options->apis == NULL) {
+        server->options.apis = api_all;
+    }
     server->homes = calloc(options->reactor_count, sizeof(struct home));
     if (server->homes == NULL) {
         abort();

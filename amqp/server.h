@@ -14,6 +14,7 @@
 #include "net/address.h"
 
 struct accounts;
+struct api;
 struct amqp_server;
 struct reactor;
 struct service;
@@ -40,6 +41,7 @@ struct amqp_options {
     struct reactor **reactors; /* started later; index 0 accepts */
     size_t reactor_count;
     struct amqp_limits limits;
+    const struct api *const *apis; /* ends with NULL; NULL: api_all (amqp/api.h) */
 };
 
 extern const struct amqp_limits amqp_default_limits;
