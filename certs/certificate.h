@@ -39,10 +39,18 @@ KS_MUST_CHECK enum ks_status certificate_parse(struct span bytes, struct arena *
 KS_MUST_CHECK enum ks_status certificate_verify(struct span der, struct span public_key,
                                                 struct ks_failure *why);
 
+/* The same with a decoded key, for a certificate that certificate_parse has read. */
+struct evp_pkey_st;
+KS_MUST_CHECK enum ks_status certificate_verify_with(struct span der, struct evp_pkey_st *key,
+                                                     struct ks_failure *why);
+/* NULL: not a key that we are willing to verify with. For certs/key_cache. */
+struct evp_pkey_st *public_key_decode(struct span public_key);
+void public_key_free(struct evp_pkey_st *key);
+
 /* A DER SubjectPublicKeyInfo that decodes as `algorithm` (RSA, EC, DSA, EdDSA, Ed25519 in any
  * letter case; empty means RSA as in Hono) and whose size we are willing to verify with: RSA 1024
- * to CERTIFICATE_RSA_BITS_MAX bits. A trailing byte after the key is accepted. KS_INVALID says what
- * is wrong. */
+ * to CERTIFICATE_RSA_BITS_MAX bits with a short exponent. A trailing byte after the key is
+ * accepted. KS_INVALID says what is wrong. */
 KS_MUST_CHECK enum ks_status public_key_check(struct span public_key, struct span algorithm,
                                               struct ks_failure *why);
 /* SHA-1 over the key bits, as an AKI usually holds it (RFC 5280 section 4.2.1.2, method 1). */

@@ -37,7 +37,7 @@ static enum ks_status verify(struct service_reader *reader, const struct credent
         st = trust_find_issuers(&tenant, &leaf, now_ms, &issuers, why);
     }
     if (st == KS_OK) {
-        st = trust_find_signer(reader->verdicts, &leaf, &issuers, &signer, why);
+        st = trust_find_signer(&reader->trust, &leaf, &issuers, &signer, why);
     }
     return st == KS_OK ? trust_check_leaf(&leaf, ask->auth_id, now_ms, why) : st;
 }

@@ -37,7 +37,7 @@ static enum ks_status verify(struct service_reader *reader, const struct certifi
                              const struct trust_issuers *issuers, struct span auth_id,
                              int64_t now_ms, const struct store_ca **ca, struct ks_failure *why)
 {
-    enum ks_status st = trust_find_signer(reader->verdicts, leaf, issuers, ca, why);
+    enum ks_status st = trust_find_signer(&reader->trust, leaf, issuers, ca, why);
 
     return st == KS_OK ? trust_check_leaf(leaf, auth_id, now_ms, why) : st;
 }

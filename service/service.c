@@ -1,10 +1,11 @@
 #include "service/service.h"
 
+#include "certs/key_cache.h"
 #include "service/digest_cache.h"
 #include "service/tenant_cache.h"
 #include "store/store.h"
 
-enum { VERDICTS_CACHED = 8192 };
+enum { VERDICTS_CACHED = 8192, KEYS_CACHED = 64 };
 
 enum ks_status service_reader_open(struct service_reader *reader, const struct service *service,
                                    struct counters_slot *counters, struct ks_failure *why)
@@ -18,7 +19,8 @@ enum ks_status service_reader_open(struct service_reader *reader, const struct s
     }
     arena_init(&reader->scratch);
     reader->tenants = tenant_cache_open();
-    reader->verdicts = digest_cache_open(VERDICTS_CACHED);
+    reader->trust.verdicts = digest_cache_open(VERDICTS_CACHED);
+    reader->trust.keys = key_cache_open(KEYS_CACHED);
     return KS_OK;
 }
 
@@ -30,7 +32,8 @@ void service_reader_close(struct service_reader *reader)
     store_reader_close(reader->txn);
     reader->txn = NULL;
     tenant_cache_close(reader->tenants);
-    digest_cache_close(reader->verdicts);
+    digest_cache_close(reader->trust.verdicts);
+    key_cache_close(reader->trust.keys);
     arena_done(&reader->scratch);
 }
 

@@ -11,11 +11,11 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "service/trust.h"
 
 struct accounts;
 struct counters_slot;
 struct device_connections;
-struct digest_cache;
 struct pool;
 struct store;
 struct store_txn;
@@ -45,8 +45,8 @@ struct service {
 struct service_reader {
     const struct service *service;
     struct store_txn *txn;
-    struct tenant_cache *tenants;  /* id -> key space */
-    struct digest_cache *verdicts; /* certificates verified with a CA's key */
+    struct tenant_cache *tenants; /* id -> key space */
+    struct trust_memory trust;    /* certificates verified with a CA's key, such keys */
     struct counters_slot *counters;
     struct arena scratch; /* reset by the caller after each request */
 };

@@ -1,6 +1,7 @@
 #include "service/trust.h"
 
 #include "base/base64.h"
+#include "certs/key_cache.h"
 #include "service/digest_cache.h"
 #include "service/reasons.h"
 
@@ -80,29 +81,30 @@ enum ks_status trust_find_issuers(const struct store_tenant *tenant, const struc
     return KS_OK;
 }
 
-static bool signed_by(struct digest_cache *verdicts, const struct certificate *leaf,
+static bool signed_by(const struct trust_memory *memory, const struct certificate *leaf,
                       const struct store_ca *ca)
 {
     struct sha256 verdict =
         sha256_of_pair(span_of(leaf->fingerprint.bytes, sizeof(leaf->fingerprint.bytes)),
                        span_of(ca->key_hash, sizeof(ca->key_hash)));
 
-    if (digest_cache_has(verdicts, &verdict)) {
+    if (digest_cache_has(memory->verdicts, &verdict)) {
         return true;
     }
-    if (certificate_verify(leaf->der, ca->public_key, NULL) != KS_OK) {
+    if (certificate_verify_with(
+            leaf->der, key_cache_get(memory->keys, ca->public_key, ca->key_hash), NULL) != KS_OK) {
         return false;
     }
-    digest_cache_add(verdicts, &verdict);
+    digest_cache_add(memory->verdicts, &verdict);
     return true;
 }
 
-enum ks_status trust_find_signer(struct digest_cache *verdicts, const struct certificate *leaf,
+enum ks_status trust_find_signer(const struct trust_memory *memory, const struct certificate *leaf,
                                  const struct trust_issuers *issuers,
                                  const struct store_ca **signer, struct ks_failure *why)
 {
     for (size_t i = 0; i < issuers->count; i++) {
-        if (signed_by(verdicts, leaf, &issuers->ca[i])) {
+        if (signed_by(memory, leaf, &issuers->ca[i])) {
             *signer = &issuers->ca[i];
             return KS_OK;
         }

@@ -6,7 +6,7 @@
  * Several CAs may have the issuer's DN (a roll-over): the key decides. Those whose key the
  * certificate names come first, and at most TRUST_CAS_TRIED are tried.
  *
- * Threads:   pure, but for the cache of verdicts, which is its reader's.
+ * Threads:   pure, but for the memory, which is its reader's.
  * Ownership: a certificate lives in the arena; CAs borrow from the tenant record.
  * Errors:    KS_INVALID "not-a-certificate"; the other refusals are KS_NOT_FOUND with a reason.
  */
@@ -23,6 +23,13 @@
 #include "store/store.h"
 
 struct digest_cache;
+struct key_cache;
+
+/* What a reader remembers of certificates. */
+struct trust_memory {
+    struct digest_cache *verdicts; /* leaf and key, verified */
+    struct key_cache *keys;        /* of CAs, decoded */
+};
 
 enum { TRUST_CAS_TRIED = 8 };
 
@@ -43,7 +50,7 @@ KS_MUST_CHECK enum ks_status trust_find_issuers(const struct store_tenant *tenan
                                                 struct trust_issuers *out, struct ks_failure *why);
 /* The issuer whose key signed the certificate; KS_NOT_FOUND "bad-signature" if it is none of them.
  */
-KS_MUST_CHECK enum ks_status trust_find_signer(struct digest_cache *verdicts,
+KS_MUST_CHECK enum ks_status trust_find_signer(const struct trust_memory *memory,
                                                const struct certificate *leaf,
                                                const struct trust_issuers *issuers,
                                                const struct store_ca **signer,
