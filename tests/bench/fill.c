@@ -191,10 +191,10 @@ static int raw(const char *dir, const char *to_dir, unsigned batch)
 int main(int argc, char **argv)
 {
     if (argc == 5 && strcmp(argv[1], "clone") == 0) {
-        return clone(argv[2], argv[3], (unsigned)atoi(argv[4]));
+        return clone(argv[2], argv[3], (unsigned)strtoul(argv[4], NULL, 10));
     }
     if (argc == 5 && strcmp(argv[1], "raw") == 0) {
-        return raw(argv[2], argv[3], (unsigned)atoi(argv[4]));
+        return raw(argv[2], argv[3], (unsigned)strtoul(argv[4], NULL, 10));
     }
     (void)fprintf(stderr, "usage: fill clone DIR TENANT COUNT | fill raw DIR TO BATCH\n");
     return 64;

@@ -74,7 +74,7 @@ int main(int argc, char **argv)
     }
     log_setup(LOG_LEVEL_WARN, false);
     (void)signal(SIGPIPE, SIG_IGN);
-    body_len = (size_t)atoi(argv[3]);
+    body_len = strtoul(argv[3], NULL, 10);
     body = malloc(body_len + 1);
     if (body == NULL) {
         return 1;
@@ -84,7 +84,7 @@ int main(int argc, char **argv)
     need(lmdb_kv_open(&kv, &kv_options, &why), argv[1]);
     need(store_open(&service.store, kv, &why), "open the store");
     need(accounts_open(&options.accounts, argv[2], pool_open(1, 256), &why), argv[2]);
-    options.reactor_count = (size_t)atoi(argv[4]);
+    options.reactor_count = strtoul(argv[4], NULL, 10);
     for (size_t i = 0; i < options.reactor_count && i < THREADS_MAX; i++) {
         need(reactor_open(&reactors[i], "floor", &why), "reactor");
     }

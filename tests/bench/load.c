@@ -698,19 +698,19 @@ static void read_options(int argc, char **argv)
         const char *value = argv[i + 1];
 
         if (strcmp(name, "--port") == 0) {
-            options.port = atoi(value);
+            options.port = (int)strtoul(value, NULL, 10);
         } else if (strcmp(name, "--pid") == 0) {
-            options.pid = atoi(value);
+            options.pid = (int)strtoul(value, NULL, 10);
         } else if (strcmp(name, "--case") == 0) {
             options.kind = value;
         } else if (strcmp(name, "--connections") == 0) {
-            options.connections = (unsigned)atoi(value);
+            options.connections = (unsigned)strtoul(value, NULL, 10);
         } else if (strcmp(name, "--outstanding") == 0) {
-            options.outstanding = (unsigned)atoi(value);
+            options.outstanding = (unsigned)strtoul(value, NULL, 10);
         } else if (strcmp(name, "--seconds") == 0) {
-            options.seconds = atof(value);
+            options.seconds = strtod(value, NULL);
         } else if (strcmp(name, "--devices") == 0) {
-            options.devices = (unsigned)atoi(value);
+            options.devices = (unsigned)strtoul(value, NULL, 10);
         } else if (strcmp(name, "--tenant") == 0) {
             options.tenant = value;
         } else if (strcmp(name, "--user") == 0) {
