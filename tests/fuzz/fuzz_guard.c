@@ -4,7 +4,8 @@
  * abort or leak.
  *
  * The input is a program: each byte picks a frame to build from the bytes behind it, so that deep
- * states are reached; one opcode takes raw bytes.
+ * states are reached; one opcode takes raw bytes. An input that begins with the SASL header is what
+ * a client sent: its frames as they are.
  */
 #include <proton/condition.h>
 #include <proton/connection.h>
@@ -493,11 +494,40 @@ static bool step(struct peer *peer)
     return more;
 }
 
+/* What a client sent from its first byte on: moves behind SASL and the AMQP header. */
+static bool is_stream(struct peer *peer)
+{
+    size_t size = (size_t)(peer->end - peer->at);
+    const uint8_t *header = size < 8 || memcmp(peer->at, "AMQP\3\1\0\0", 8) != 0
+                                ? NULL
+                                : memmem(peer->at, size, "AMQP\0\1\0\0", 8);
+
+    if (header != NULL) {
+        peer->at = header + 8;
+    }
+    return header != NULL;
+}
+
+/* The next frame of a client's stream. */
+static bool step_stream(struct peer *peer)
+{
+    struct span rest = span_of(peer->at, (size_t)(peer->end - peer->at));
+    struct ks_failure why;
+    size_t size = 0;
+
+    if (rest.len < 8 || !guard_frame_size(rest, limits.max_frame, &size, &why) || size > rest.len) {
+        return false;
+    }
+    peer->at += size;
+    return offer(peer, span_of(rest.ptr, size));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char header[8] = {'A', 'M', 'Q', 'P', 0, 1, 0, 0};
     struct peer peer = {.at = data, .end = data + size};
     struct frame f = start(0x10, 0);
+    bool stream = is_stream(&peer);
     bool more;
 
     guard_init(&peer.guard, &limits);
@@ -513,10 +543,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     feed(&peer, span_of(header, sizeof(header)));
     build(&f, &peer, 0x10);
     finish(&f, &peer, 0x10);
-    more = size == 0 || data[0] == 0xFF || offer(&peer, buf_span(&f.bytes));
+    more = stream || size == 0 || data[0] == 0xFF || offer(&peer, buf_span(&f.bytes));
     buf_done(&f.bytes);
     for (int i = 0; i < FRAMES_MAX && more && peer.at < peer.end; i++) {
-        more = step(&peer);
+        more = stream ? step_stream(&peer) : step(&peer);
     }
     pn_connection_driver_destroy(&peer.engine);
     guard_done(&peer.guard);
