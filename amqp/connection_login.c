@@ -1,5 +1,6 @@
 /* The login of a connection: from a SASL init to the identity it works under. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "amqp/connection.h"
 #include "amqp/home.h"
@@ -12,12 +13,16 @@
 
 /* Carries the outcome of a hash back to the reactor. Names its connection by handle: the peer may
  * be gone by then. */
+enum { USER_LOGGED_MAX = 128 };
+
 struct login_wait {
     struct reactor_post post; /* first */
     struct home *home;
     struct slot_handle connection;
     enum ks_status status;
     struct identity *identity;
+    size_t user_len;
+    char user[USER_LOGGED_MAX];
 };
 
 static enum sasl_code code_of(enum ks_status status)
@@ -28,14 +33,32 @@ static enum sasl_code code_of(enum ks_status status)
     return status == KS_UNAUTHORIZED || status == KS_INVALID ? SASL_CODE_AUTH : SASL_CODE_SYS_TEMP;
 }
 
-/* identity is taken. */
+static const char *why_refused(enum ks_status status, const char *mechanism)
+{
+    if (status == KS_UNAUTHORIZED || status == KS_INVALID) {
+        return *mechanism == 'E' ? "no user of this mechanism is named by the subject's first CN"
+                                 : "no such user, or a wrong password";
+    }
+    return status == KS_BUSY ? "too many logins wait" : ks_status_name(status);
+}
+
+static void log_refused_login(const struct connection *connection, enum ks_status status,
+                              const char *mechanism, struct span user)
+{
+    struct log_text text;
+
+    log_info("login-refused", "peer=%s mechanism=%s user=%s why=\"%s\"", connection->peer.text,
+             mechanism, log_text(&text, user), why_refused(status, mechanism));
+}
+
+/* identity is taken. user: who it claimed to be, or the certificate's subject. */
 static void finish_login(struct connection *connection, enum ks_status status,
-                         struct identity *identity)
+                         struct identity *identity, const char *mechanism, struct span user)
 {
     sasl_decide(&connection->sasl, code_of(status), &connection->out);
     if (status != KS_OK) {
         counters_add(connection->home->counters, COUNTER_LOGINS_FAILED, 1);
-        log_info("login-refused", "peer=%s why=%s", connection->peer.text, ks_status_name(status));
+        log_refused_login(connection, status, mechanism, user);
         connection->state = CONNECTION_ENDING;
         return;
     }
@@ -44,10 +67,10 @@ static void finish_login(struct connection *connection, enum ks_status status,
     connection_start_engine(connection);
     counters_add(connection->home->counters, COUNTER_LOGINS_OK, 1);
     if (log_enabled(LOG_LEVEL_DEBUG)) {
-        struct log_text user;
+        struct log_text text;
 
         log_debug("login", "peer=%s user=%s", connection->peer.text,
-                  log_text(&user, span_cstr(identity_name(identity))));
+                  log_text(&text, span_cstr(identity_name(identity))));
     }
 }
 
@@ -60,7 +83,8 @@ static void login_answered_on_reactor(struct reactor_post *post, bool discard)
     if (connection == NULL || connection->state != CONNECTION_LOGIN) {
         identity_unref(wait->identity);
     } else {
-        finish_login(connection, wait->status, wait->identity);
+        finish_login(connection, wait->status, wait->identity, "PLAIN",
+                     span_of(wait->user, wait->user_len));
         connection_resume(connection);
     }
     free(wait);
@@ -94,12 +118,14 @@ static void begin_plain(struct connection *connection, const struct sasl_login *
     wait->post.run = login_answered_on_reactor;
     wait->home = home;
     wait->connection = connection->handle;
+    wait->user_len = login->user.len < USER_LOGGED_MAX ? login->user.len : USER_LOGGED_MAX;
+    memcpy(wait->user, login->user.ptr, wait->user_len);
     connection->state = CONNECTION_LOGIN;
     switch (
         accounts_login(home->options->accounts, &ask, login_answered, wait, &status, &identity)) {
     case ACCOUNTS_ANSWERED:
         free(wait);
-        finish_login(connection, status, identity);
+        finish_login(connection, status, identity, "PLAIN", login->user);
         break;
     case ACCOUNTS_PENDING:
         break;
@@ -133,9 +159,9 @@ static void begin_external(struct connection *connection, const struct sasl_logi
         status = accounts_login_external(connection->home->options->accounts, buf_span(&subject),
                                          login->authorize_as, &identity, NULL);
     }
+    finish_login(connection, status, identity, "EXTERNAL", buf_span(&subject));
     buf_done(&subject);
     buf_done(&der);
-    finish_login(connection, status, identity);
 }
 
 void connection_begin_login(struct connection *connection, const struct sasl_login *login)

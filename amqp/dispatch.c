@@ -4,6 +4,7 @@
 #include <proton/disposition.h>
 #include <proton/link.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "amqp/api.h"
 #include "amqp/connection.h"
@@ -16,6 +17,7 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "service/provisioning.h"
+#include "service/reasons.h"
 #include "service/service.h"
 #include "store/writer.h"
 
@@ -56,6 +58,32 @@ static void log_failure(struct home *home, const struct answer *answer)
              log_text(&text, buf_span(&answer->body)));
 }
 
+/* What became of a device that brought a certificate, or was refused for more than being unknown: a
+ * line a second at most, which tells how many were left out. */
+static void log_login(struct home *home, const struct return_address *to,
+                      const struct answer *answer)
+{
+    bool refused = answer->status >= 400;
+    int64_t now = clock_monotonic_ms();
+    struct log_text tenant;
+    struct log_text text;
+
+    if (to->api != &api_credentials || answer->status == 200 || answer->status >= 500 ||
+        (refused && strcmp(answer->reason, REASON_UNKNOWN_CREDENTIAL) == 0)) {
+        return;
+    }
+    if (now - home->login_logged_at < LOG_EVERY_MS) {
+        home->logins_not_logged++;
+        return;
+    }
+    log_info(refused ? "device-refused" : "device-provisioned",
+             "tenant=%s status=%d reason=%s answer=%s left-out=%u",
+             log_text(&tenant, to->tenant_id), answer->status, refused ? answer->reason : "none",
+             log_text(&text, buf_span(&answer->body)), home->logins_not_logged);
+    home->login_logged_at = now;
+    home->logins_not_logged = 0;
+}
+
 /* Encodes the answer and gives it to the reply link, if that is still there. */
 static void send_answer(struct connection *connection, const struct return_address *to,
                         const struct answer *answer)
@@ -73,6 +101,7 @@ static void send_answer(struct connection *connection, const struct return_addre
     };
 
     log_failure(home, answer);
+    log_login(home, to, answer);
     if (reply == NULL) {
         counters_add(home->counters, COUNTER_ANSWERS_DROPPED, 1);
         return;

@@ -38,9 +38,11 @@ struct home {
 
     struct connection *dirty; /* to be turned when the posts of this wake-up are through */
     struct reactor_timer turn_dirty;
-    size_t queued_bytes; /* answers that wait for credit, all connections */
-    size_t held_bytes;   /* answers in the engine, all connections, beyond their shares */
-    int64_t logged_at;   /* last line about a failed request: one a second */
+    size_t queued_bytes;     /* answers that wait for credit, all connections */
+    size_t held_bytes;       /* answers in the engine, all connections, beyond their shares */
+    int64_t logged_at;       /* last line about a failed request: one a second */
+    int64_t login_logged_at; /* the same about a device's login */
+    uint32_t logins_not_logged;
 };
 
 KS_MUST_CHECK enum ks_status home_open(struct home *home, struct reactor *reactor,

@@ -166,33 +166,51 @@ static enum ks_status open_reactors(struct parts *parts, struct ks_failure *why)
     return st;
 }
 
-/* Every connection takes a descriptor: the cap stays below what the system gives. */
-static uint32_t connection_cap(const struct settings *settings)
+struct connection_caps {
+    uint32_t amqp;
+    uint32_t http;
+};
+
+/* Every connection takes a descriptor: the caps stay below what the system gives, an eighth of it
+ * for HTTP if that is little. */
+static struct connection_caps connection_caps(const struct settings *settings)
 {
+    struct connection_caps caps = {.amqp = (uint32_t)settings->amqp_max_connections,
+                                   .http = HTTP_CONNECTIONS};
+    bool has_amqp = settings->amqp_listen != NULL || settings->amqp_tls_listen != NULL;
+    int64_t needed = settings->amqp_max_connections + HTTP_CONNECTIONS + FILES_SPARE;
     struct rlimit files;
-    int64_t cap = settings->amqp_max_connections;
+    int64_t left;
 
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        int64_t given;
-
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files);
-        (void)getrlimit(RLIMIT_NOFILE, &files);
-        given = (int64_t)files.rlim_cur - FILES_SPARE - HTTP_CONNECTIONS;
-        given = given < 16 ? 16 : given;
-        if (files.rlim_cur != RLIM_INFINITY && given < cap) {
-            log_warn("connections-capped",
-                     "amqp.max-connections=%lld cap=%lld action=\"raise the open-file limit\"",
-                     (long long)cap, (long long)given);
-            cap = given;
-        }
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
+        return caps;
     }
-    return (uint32_t)cap;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur == RLIM_INFINITY || (int64_t)files.rlim_cur >= needed) {
+        return caps;
+    }
+    left = (int64_t)files.rlim_cur - FILES_SPARE;
+    if (left / 8 < HTTP_CONNECTIONS) {
+        caps.http = left < 128 ? 16 : (uint32_t)(left / 8);
+    }
+    left -= caps.http;
+    caps.amqp = left < 16 ? 16 : (uint32_t)left;
+    if (has_amqp) {
+        log_warn("connections-capped",
+                 "amqp.max-connections=%lld cap=%u open-files=%lld needed=%lld action=\"raise the "
+                 "open-file limit (LimitNOFILE), or lower amqp.max-connections\"",
+                 (long long)settings->amqp_max_connections, caps.amqp, (long long)files.rlim_cur,
+                 (long long)needed);
+    }
+    return caps;
 }
 
 static enum ks_status open_servers(struct parts *parts, struct ks_failure *why)
 {
     const struct settings *settings = &parts->settings;
+    const struct connection_caps caps = connection_caps(settings);
     struct amqp_options amqp = {
         .listen = settings->amqp_listen,
         .tls_listen = settings->amqp_tls_listen,
@@ -213,7 +231,7 @@ static enum ks_status open_servers(struct parts *parts, struct ks_failure *why)
         .service = &parts->service,
         .reactor = parts->management,
         .max_payload = (size_t)settings->http_max_payload,
-        .max_connections = HTTP_CONNECTIONS,
+        .max_connections = caps.http,
         .health = {.ready = is_ready, .started = is_started, .arg = parts},
     };
     enum ks_status st;
@@ -222,7 +240,7 @@ static enum ks_status open_servers(struct parts *parts, struct ks_failure *why)
     amqp.limits.max_frame = (uint32_t)settings->amqp_max_frame_size;
     amqp.limits.max_message = (uint32_t)settings->amqp_max_message_size;
     amqp.limits.max_links = (uint32_t)settings->amqp_max_links;
-    amqp.limits.max_connections = connection_cap(settings);
+    amqp.limits.max_connections = caps.amqp;
     st = amqp_server_open(&parts->amqp, &amqp, why);
     return st == KS_OK ? http_server_open(&parts->http, &http, why) : st;
 }

@@ -136,6 +136,32 @@ static void refuse(struct call *call, int status, const char *reason, const char
     call_free(call);
 }
 
+static const char *method_name(struct evhttp_request *request)
+{
+    switch ((int)evhttp_request_get_command(request)) {
+    case EVHTTP_REQ_POST:
+        return "POST";
+    case EVHTTP_REQ_PUT:
+        return "PUT";
+    case EVHTTP_REQ_DELETE:
+        return "DELETE";
+    default:
+        return "other";
+    }
+}
+
+static const char *peer_address(struct evhttp_request *request)
+{
+    struct evhttp_connection *connection = evhttp_request_get_connection(request);
+    char *address = NULL;
+    ev_uint16_t port = 0;
+
+    if (connection != NULL) {
+        evhttp_connection_get_peer(connection, &address, &port);
+    }
+    return address != NULL ? address : "gone";
+}
+
 /* Changes and failures are logged where they become an answer. */
 static void log_answer(const struct call *call, const struct management_response *response)
 {
@@ -149,9 +175,10 @@ static void log_answer(const struct call *call, const struct management_response
     } else if (response->status < 300 && call->route.writes) {
         struct log_text who;
 
-        log_info("registry-changed", "status=%d target=%s user=%s", response->status,
-                 log_text(&target, span_cstr(uri)),
-                 log_text(&who, span_cstr(call->who != NULL ? identity_name(call->who) : "")));
+        log_info("registry-changed", "method=%s status=%d target=%s user=%s peer=%s",
+                 method_name(call->request), response->status, log_text(&target, span_cstr(uri)),
+                 log_text(&who, span_cstr(call->who != NULL ? identity_name(call->who) : "")),
+                 peer_address(call->request));
     }
 }
 

@@ -16,8 +16,9 @@
 #include "store/writer_batch.h"
 
 enum {
-    PURGE_A_TURN = 500,   /* entries swept between batches */
-    SWEEP_EVERY = 16,     /* batches, when there is always one waiting */
+    PURGE_A_TURN = 500, /* entries swept between batches */
+    SWEEP_EVERY = 16,   /* batches, when there is always one waiting */
+    FULL_FOR_MS = 30000,
     WATCH_EVERY_MS = 100, /* look at the file system's free space */
     HOUSEKEEPING_EVERY_MS = 30000,
 };
@@ -50,6 +51,8 @@ struct writer {
     bool stopping;
     bool disk_low;
     bool read_only;
+    int64_t full_at;
+    enum ks_status full; /* KS_FULL, KS_DISK_FULL: what the last write met; else KS_OK */
 };
 
 /* ---- queues ---- */
@@ -139,12 +142,57 @@ static void watch_disk(struct writer *writer)
     lock_give(&writer->lock);
     if (low && !was) {
         log_warn("disk-full",
-                 "dir=%s action=\"writes are refused until there is more space than "
-                 "store.min-free\"",
-                 log_text(&dir, span_cstr(writer->dir)));
+                 "dir=%s free=%llu min-free=%llu action=\"writes are refused until there is more "
+                 "space than store.min-free\"",
+                 log_text(&dir, span_cstr(writer->dir)),
+                 (unsigned long long)fs.f_bavail * fs.f_frsize,
+                 (unsigned long long)writer->options.min_free);
     } else if (was && !low) {
         log_info("disk-has-space", "dir=%s", log_text(&dir, span_cstr(writer->dir)));
     }
+}
+
+/* Whether writes find room, by the last batch that tried. A failure is not refused in advance: a
+ * deletion may go through. */
+static void note_room(struct writer *writer, const struct writer_batch *batch, unsigned commits)
+{
+    enum ks_status full = KS_OK;
+    enum ks_status was;
+
+    for (size_t i = 0; i < batch->count; i++) {
+        enum ks_status st = batch->job[i]->status;
+
+        full = st == KS_FULL || st == KS_DISK_FULL ? st : full;
+    }
+    if (full == KS_OK && commits == 0) {
+        return; /* nothing was tried */
+    }
+    lock_take(&writer->lock);
+    was = writer->full;
+    writer->full = full;
+    writer->full_at = full != KS_OK ? clock_monotonic_ms() : 0;
+    lock_give(&writer->lock);
+    if (full != KS_OK && was == KS_OK) {
+        log_warn("store-full", "why=%s action=\"%s\"", ks_status_name(full),
+                 full == KS_FULL ? "raise store.map-size" : "make room on the disk");
+    } else if (full == KS_OK && was != KS_OK) {
+        log_info("store-has-room", "why=\"a write went through again\"");
+    }
+}
+
+/* Told for a while only: an orchestrator that sends no more writes must not wait for one. */
+static enum ks_status room_locked(const struct writer *writer, struct ks_failure *why)
+{
+    if (clock_monotonic_ms() - writer->full_at > FULL_FOR_MS) {
+        return KS_OK;
+    }
+    if (writer->full == KS_FULL) {
+        return ks_fail(why, KS_FULL, "store-full",
+                       "the last write found the store full; raise store.map-size");
+    }
+    return writer->full == KS_OK
+               ? KS_OK
+               : ks_fail(why, KS_DISK_FULL, "disk-full", "the last write found the disk full");
 }
 
 /* Why writes are refused; KS_OK if they are not. */
@@ -186,6 +234,9 @@ enum ks_status writer_health(struct writer *writer, struct ks_failure *why)
     if (st == KS_OK) {
         st = refusal_locked(writer, why);
     }
+    if (st == KS_OK) {
+        st = room_locked(writer, why);
+    }
     lock_give(&writer->lock);
     return st;
 }
@@ -216,6 +267,9 @@ static void run_batch(struct writer *writer, struct writer_batch *batch)
         if (st != KS_OK && st != KS_DISK_FULL) {
             become_read_only(writer, &why);
         }
+    }
+    if (!refused) {
+        note_room(writer, batch, commits);
     }
     counters_add(writer->counters, COUNTER_STORE_BATCHES, commits);
     writer->purging |= commits > 0; /* a deletion may have been among them: a look is one seek */

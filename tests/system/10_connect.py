@@ -41,6 +41,11 @@ class Login(unittest.TestCase):
         self.assertEqual(self.outcome("adapter@HONO", ""), 1)
         self.assertEqual(self.outcome("", "secret"), 1)
 
+    def test_a_refused_login_is_logged_with_its_user_and_never_the_password(self):
+        self.assertEqual(self.outcome("mallory@HONO", "hunter2-hunter2"), 1)
+        self.assertRegex(self.koseki.log(), 'event=login-refused .*mechanism=PLAIN user="mallory@HONO" why="')
+        self.assertNotIn("hunter2", self.koseki.log())
+
     def test_after_a_failed_login_the_connection_ends_without_open(self):
         with Raw10(self.koseki) as peer:
             self.assertEqual(peer.login("adapter@HONO", "wrong"), 1)

@@ -45,6 +45,7 @@ class Provisioning(unittest.TestCase):
         self.koseki.create_tenant("T1", cas=("rsa-ca.pem",))
         with Adapter(self.koseki) as adapter:
             self.refused(self.login(adapter, "rsa-device-md5.pem"), 404, "bad-signature")
+            self.assertRegex(self.koseki.log(), 'event=device-refused tenant="T1" status=404 reason=bad-signature')
             self.assertEqual(status(self.login(adapter, "rsa-device.pem")), 201)
         slow = {"trusted-ca": [{"cert": pki.der_base64("rsa-ca-long-exponent.pem")}]}
         answer = self.koseki.http("POST", "/v1/tenants/T2", slow)

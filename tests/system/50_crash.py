@@ -197,6 +197,9 @@ class Folder(unittest.TestCase):
                     break
             self.assertEqual(codes, {201, 503})
             self.assertEqual(answer.json()["reason"], "store-full")
+            ready = koseki.http("GET", "/readiness", listener="ops.listen")
+            self.assertEqual(ready.status, 503)
+            self.assertIn("store-full", koseki.log())
             with Adapter(koseki) as adapter:
                 self.assertEqual(status(adapter.assert_device("T1", "D0")), 200)
             koseki.stop()

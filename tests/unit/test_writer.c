@@ -483,7 +483,10 @@ static void a_full_transaction_is_halved_until_it_fits(void **state)
 
 static void what_does_not_fit_alone_is_refused_as_full(void **state)
 {
+    struct ks_failure failure = {0};
+
     (void)state;
+    test_log_expect("store-full");
     open_writer(0);
     hold();
     for (int i = 0; i < 5; i++) {
@@ -498,10 +501,14 @@ static void what_does_not_fit_alone_is_refused_as_full(void **state)
         assert_false(has_tenant(i));
     }
     assert_int_equal(jobs[6].status, KS_LIMIT);
+    assert_int_equal(writer_health(writer, &failure), KS_FULL);
+    assert_string_equal(failure.reason, "store-full");
     fault_kv_fail_puts(kv, 0, KS_OK);
     (void)submit(ACT_INSERT);
     wait_for(1);
     assert_int_equal(jobs[7].status, KS_OK);
+    assert_ok(writer_health(writer, why));
+    assert_int_equal(test_log_count("store-full"), 1);
 }
 
 static void an_io_error_at_commit_fails_the_batch_and_ends_writing(void **state)
@@ -537,7 +544,10 @@ static void an_io_error_at_commit_fails_the_batch_and_ends_writing(void **state)
 
 static void a_full_disk_fails_the_batch_only(void **state)
 {
+    struct ks_failure failure = {0};
+
     (void)state;
+    test_log_expect("store-full");
     open_writer(0);
     for (int i = 0; i < 2; i++) {
         int held = job_count;
@@ -560,10 +570,12 @@ static void a_full_disk_fails_the_batch_only(void **state)
         fault_kv_fail_commits(kv, KS_OK);
         fault_kv_fail_puts(kv, 0, KS_OK);
     }
-    assert_ok(writer_health(writer, why));
+    assert_int_equal(writer_health(writer, &failure), KS_DISK_FULL);
+    assert_string_equal(failure.reason, "disk-full");
     (void)submit(ACT_INSERT);
     wait_for(1);
     assert_int_equal(jobs[job_count - 1].status, KS_OK);
+    assert_ok(writer_health(writer, why));
 }
 
 /* ---- the watermark ---- */
