@@ -52,3 +52,4 @@ int command_check_config(const struct command_options *options);
 int command_probe(const struct command_options *options);
 int command_hash_password(const struct command_options *options);
 int command_stat(const struct command_options *options);
+int command_export(const struct command_options *options);

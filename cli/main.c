@@ -23,6 +23,9 @@ static const struct command commands[] = {
     {"stat", "[--verify] [--config FILE] [--set KEY=VALUE]...",
      "Counts and sizes of the store; --verify cross-checks all of it. Works beside the service.",
      command_stat, "csv"},
+    {"export", "[--config FILE] [--set KEY=VALUE]...",
+     "Prints the whole registry as JSON lines, hashes and keys included. Works beside the service.",
+     command_export, "cs"},
 };
 
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
