@@ -4,17 +4,18 @@
  *
  *     load --port P --pid PID --case credentials|assert|tenant|provision|idle|login
  *          [--connections 4] [--outstanding 25] [--seconds 3] [--devices 10000] [--tenant T]
- *          [--user U] [--password P] [--certs FILE]
+ *          [--user U] [--password P] [--certs FILE] [--ca FILE]
  *
- * --pid is the server's: its CPU time over the measured part is read from its clock. Ids are
- * dev-0000000 … as `fill` makes them. A file of certificates has lines `auth-id TAB base64`; each
- * is asked for once.
+ * --ca makes it TLS. --pid is the server's: its CPU time over the measured part is read from its
+ * clock. Ids are dev-0000000 … as `fill` makes them. A file of certificates has lines `auth-id TAB
+ * base64`; each is asked for once.
  */
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,6 +36,7 @@ struct bytes {
 
 struct connection {
     int fd;
+    SSL *tls; /* NULL: plain */
     struct bytes in;
     struct bytes out;
     size_t out_done;
@@ -59,6 +61,7 @@ static struct {
     const char *user;
     const char *password;
     const char *certs;
+    const char *ca; /* PEM file: TLS */
 } options = {.kind = "credentials",
              .connections = 4,
              .outstanding = 25,
@@ -466,10 +469,34 @@ static void take_input(struct connection *c)
 
 /* ---- connections ---- */
 
+/* As send and recv, whatever is below: -1 with EAGAIN when it would wait. */
+static ssize_t tls_result(const SSL *tls, int n)
+{
+    int error = SSL_get_error(tls, n);
+
+    if (n > 0) {
+        return n;
+    }
+    errno = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? EAGAIN : ECONNRESET;
+    return -1;
+}
+
+static ssize_t put(struct connection *c, const void *from, size_t len)
+{
+    return c->tls == NULL ? send(c->fd, from, len, MSG_NOSIGNAL)
+                          : tls_result(c->tls, SSL_write(c->tls, from, (int)len));
+}
+
+static ssize_t get(struct connection *c, void *to, size_t len)
+{
+    return c->tls == NULL ? recv(c->fd, to, len, 0)
+                          : tls_result(c->tls, SSL_read(c->tls, to, (int)len));
+}
+
 static void write_out(struct connection *c)
 {
     while (c->out_done < c->out.len) {
-        ssize_t n = send(c->fd, c->out.at + c->out_done, c->out.len - c->out_done, MSG_NOSIGNAL);
+        ssize_t n = put(c, c->out.at + c->out_done, c->out.len - c->out_done);
 
         if (n < 0 && errno == EAGAIN) {
             return;
@@ -486,7 +513,7 @@ static void write_out(struct connection *c)
 static void read_in(struct connection *c)
 {
     static unsigned char buffer[BUFFER];
-    ssize_t n = recv(c->fd, buffer, sizeof(buffer), 0);
+    ssize_t n = get(c, buffer, sizeof(buffer));
 
     if (n < 0 && errno == EAGAIN) {
         return;
@@ -542,6 +569,25 @@ static bool skip_headers(struct connection *c)
     return true;
 }
 
+static void start_tls(struct connection *c)
+{
+    static SSL_CTX *context;
+
+    if (context == NULL) {
+        context = SSL_CTX_new(TLS_client_method());
+        if (context == NULL || SSL_CTX_load_verify_file(context, options.ca) != 1) {
+            die(options.ca);
+        }
+        SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+        (void)SSL_CTX_set_mode(context,
+                               SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    }
+    c->tls = SSL_new(context);
+    if (c->tls == NULL || SSL_set_fd(c->tls, c->fd) != 1 || SSL_connect(c->tls) != 1) {
+        die("TLS handshake");
+    }
+}
+
 static void dial(struct connection *c)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
@@ -553,6 +599,9 @@ static void dial(struct connection *c)
         die("connect");
     }
     (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (options.ca != NULL) {
+        start_tls(c);
+    }
     log_in(c);
     write_out(c);
 }
@@ -618,8 +667,10 @@ static void turn(int epoll, struct connection *all)
         struct connection *c = &all[events[i].data.u32];
 
         if ((events[i].events & EPOLLIN) != 0) {
-            read_in(c);
-            take_input(c);
+            do {
+                read_in(c);
+                take_input(c);
+            } while (c->tls != NULL && SSL_pending(c->tls) > 0);
         }
         ask(c);
         if ((c->out.len > 0) != c->wants_write) {
@@ -717,6 +768,8 @@ static void read_options(int argc, char **argv)
             options.user = value;
         } else if (strcmp(name, "--password") == 0) {
             options.password = value;
+        } else if (strcmp(name, "--ca") == 0) {
+            options.ca = value;
         } else if (strcmp(name, "--certs") == 0) {
             options.certs = value;
         } else {
