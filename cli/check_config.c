@@ -41,6 +41,9 @@ static bool check_accounts(const struct settings *settings)
     }
     pool = pool_open(1, 1);
     ok = fine(accounts_open(&accounts, settings->accounts, pool, &why), "accounts", &why);
+    if (ok) {
+        accounts_log_doubts(accounts);
+    }
     accounts_close(accounts);
     pool_close(pool);
     return ok;

@@ -128,6 +128,9 @@ static enum ks_status open_access(struct parts *parts, struct ks_failure *why)
     parts->pool = pool_open(cores() > 1 ? cores() - 1 : 1, HASHES_WAITING);
     if (settings->accounts != NULL) {
         st = accounts_open(&parts->accounts, settings->accounts, parts->pool, why);
+        if (st == KS_OK) {
+            accounts_log_doubts(parts->accounts);
+        }
     }
     if (st == KS_OK && tls.cert != NULL && tls.key != NULL) {
         st = tls_server_open(&parts->tls, &tls, why);
@@ -313,6 +316,7 @@ static void reload(struct parts *parts)
 
     if (parts->accounts != NULL) {
         reload_one("accounts", accounts_reload(parts->accounts, &why), &why);
+        accounts_log_doubts(parts->accounts);
     }
     if (parts->tls != NULL) {
         reload_one("certificates", tls_reload(parts->tls, &why), &why);

@@ -6,6 +6,7 @@
 
 #include "base/digest.h"
 #include "base/lock.h"
+#include "base/log.h"
 #include "base/pool.h"
 #include "base/uuid.h"
 #include "service/authority.h"
@@ -13,7 +14,7 @@
 #include "service/permissions.h"
 #include "service/reasons.h"
 
-enum { KEY_LEN = 32, WAITERS_MAX = 16384, LOGINS_CACHED = 1024 };
+enum { KEY_LEN = 32, WAITERS_MAX = 16384, LOGINS_CACHED = 1024, DOUBTS_LOGGED = 20 };
 
 /* Somebody who waits for a hash. */
 struct waiter {
@@ -95,6 +96,29 @@ enum ks_status accounts_reload(struct accounts *accounts, struct ks_failure *why
     lock_give(&accounts->lock);
     permissions_unref(old);
     return KS_OK;
+}
+
+void accounts_log_doubts(struct accounts *accounts)
+{
+    struct permissions *permissions;
+    struct span user;
+    const char *doubt;
+    size_t at = 0;
+
+    lock_take(&accounts->lock);
+    permissions = permissions_ref(accounts->permissions);
+    lock_give(&accounts->lock);
+    for (unsigned lines = 0; lines < DOUBTS_LOGGED; lines++) {
+        struct log_text file;
+        struct log_text name;
+
+        if (!permissions_next_doubt(permissions, &at, &user, &doubt)) {
+            break;
+        }
+        log_warn("accounts-doubtful", "file=%s user=%s doubt=\"%s\"",
+                 log_text(&file, span_cstr(accounts->path)), log_text(&name, user), doubt);
+    }
+    permissions_unref(permissions);
 }
 
 void accounts_close(struct accounts *accounts)

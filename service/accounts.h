@@ -29,6 +29,8 @@ KS_MUST_CHECK enum ks_status accounts_open(struct accounts **out, const char *pa
                                            struct pool *pool, struct ks_failure *why);
 /* Reads the file again; on failure the old accounts stay. */
 KS_MUST_CHECK enum ks_status accounts_reload(struct accounts *accounts, struct ks_failure *why);
+/* Logs what the file allows but can hardly mean; a few lines at most. */
+void accounts_log_doubts(struct accounts *accounts);
 /* No login is in flight. Takes NULL. */
 void accounts_close(struct accounts *accounts);
 

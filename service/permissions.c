@@ -209,6 +209,12 @@ static enum ks_status parse_authorities(const struct reading *reading, const cha
         }
         if (strcmp(json_string_value(role), "hono-component") == 0) {
             user->may_impersonate = true;
+        } else if (json_object_get(reading->roles, json_string_value(role)) == NULL &&
+                   user->unknown_role == NULL) {
+            user->unknown_role =
+                arena_span(&reading->into->arena,
+                           span_of(json_string_value(role), json_string_length(role) + 1))
+                    .ptr;
         }
     }
     return KS_OK;
@@ -454,6 +460,37 @@ const struct permissions_user *permissions_find(const struct permissions *permis
     return permissions->count == 0 ? NULL
                                    : bsearch(&wanted, permissions->users, permissions->count,
                                              sizeof(permissions->users[0]), by_name);
+}
+
+static const char *doubt_about(const struct permissions_user *user)
+{
+    if (user->mechanism == LOGIN_NONE) {
+        return "has no mechanism PLAIN or EXTERNAL, and cannot log in";
+    }
+    if (user->mechanism == LOGIN_PLAIN && user->password == NULL && user->password_hash == NULL) {
+        return "has neither password nor password-hash, and cannot log in";
+    }
+    return user->unknown_role != NULL ? "has a role that the file does not define" : NULL;
+}
+
+bool permissions_next_doubt(const struct permissions *permissions, size_t *at, struct span *user,
+                            const char **doubt)
+{
+    if (permissions->count == 0 && (*at)++ == 0) {
+        *user = SPAN("");
+        *doubt = "names no user: nobody can log in";
+        return true;
+    }
+    while (*at < permissions->count) {
+        const struct permissions_user *found = &permissions->users[(*at)++];
+
+        *doubt = doubt_about(found);
+        if (*doubt != NULL) {
+            *user = found->name;
+            return true;
+        }
+    }
+    return false;
 }
 
 const char *permissions_decoy(const struct permissions *permissions)

@@ -38,6 +38,7 @@ struct permissions_user {
     size_t password_len;
     const char *password_hash; /* bcrypt, NUL-terminated; NULL: none */
     bool may_impersonate;      /* holds the authority hono-component */
+    const char *unknown_role;  /* the first that the file does not define; NULL: none */
     struct identity *identity;
 };
 
@@ -53,6 +54,10 @@ void permissions_unref(struct permissions *permissions);
 /* NULL: no such user. */
 const struct permissions_user *permissions_find(const struct permissions *permissions,
                                                 struct span name);
+/* What is allowed, as in Hono, but hardly meant: a user who cannot log in, or has a role that is
+ * not there. Call with *at 0 at first; false: no more. `user` is empty for the file as a whole. */
+bool permissions_next_doubt(const struct permissions *permissions, size_t *at, struct span *user,
+                            const char **doubt);
 /* A bcrypt setting that costs as much as the dearest hash of the file and that no password
  * matches: what a refused login hashes, so that its time does not tell whether the user exists.
  * NULL when no user has a hash. */

@@ -80,6 +80,22 @@ class Commands(unittest.TestCase):
                 out = run("serve", *sets)
                 self.assertEqual(out.returncode, 1)
 
+    def test_accounts_that_are_hardly_meant_are_doubted(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "permissions.json"
+            for accounts, doubt in (
+                    ({}, "names no user"), ({"users": {"u": {"authorities": []}}}, "no mechanism"),
+                    ({"users": {"u": {"mechanism": "PLAN", "password": "p", "authorities": []}}}, "no mechanism"),
+                    ({"users": {"u": {"mechanism": "PLAIN", "passwordhash": "p", "authorities": []}}},
+                     "neither password nor"),
+                    ({"users": {"u": {"mechanism": "EXTERNAL", "authorities": ["ghost"]}}}, "a role that")):
+                with self.subTest(doubt):
+                    path.write_text(json.dumps(accounts))
+                    out = run("check-config", "--set", f"accounts={path}", "--set", "amqp.listen=127.0.0.1:0")
+                    self.assertEqual(out.returncode, 0, out.stderr)
+                    self.assertIn("accounts-doubtful", out.stderr)
+                    self.assertIn(doubt, out.stderr)
+
     def test_stat_of_no_store(self):
         out = run("stat", "--set", "data-dir=/nowhere")
         self.assertEqual(out.returncode, 1)
