@@ -11,6 +11,9 @@
 #include <string.h>
 
 #include "base/lock.h"
+#include "base/log.h"
+
+enum { EXPIRY_WARNING_DAYS = 14 };
 
 struct tls_context {
     bool server;
@@ -38,15 +41,50 @@ static enum ks_status tls_fail(struct ks_failure *why, const char *what, const c
                    reason != NULL ? reason : "unknown error");
 }
 
+/* A service with an old certificate starts all the same, and every client turns away. */
+static void tls_warn_of_expiry(const SSL_CTX *ctx, const char *file)
+{
+    const X509 *cert = SSL_CTX_get0_certificate(ctx);
+    struct log_text text;
+    int days = 0;
+    int seconds = 0;
+
+    if (cert == NULL || ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(cert)) != 1) {
+        return;
+    }
+    if (days < 0 || seconds < 0) {
+        log_warn("certificate-expired", "file=%s action=\"renew it: clients refuse it\"",
+                 log_text(&text, span_cstr(file)));
+    } else if (days < EXPIRY_WARNING_DAYS) {
+        log_warn("certificate-expires", "file=%s days=%d", log_text(&text, span_cstr(file)), days);
+    }
+}
+
+/* A key that needs a pass phrase is refused: nobody is there to type it. */
+static int tls_no_pass_phrase(char *out, int size, int writing, void *arg)
+{
+    (void)out;
+    (void)size;
+    (void)writing;
+    (void)arg;
+    return -1;
+}
+
 static enum ks_status tls_use_identity(SSL_CTX *ctx, const struct tls_context *tls,
                                        struct ks_failure *why)
 {
     if (SSL_CTX_use_certificate_chain_file(ctx, tls->cert) != 1) {
         return tls_fail(why, "cannot use certificate", tls->cert);
     }
+    SSL_CTX_set_default_passwd_cb(ctx, tls_no_pass_phrase);
     if (SSL_CTX_use_PrivateKey_file(ctx, tls->key, SSL_FILETYPE_PEM) != 1 ||
         SSL_CTX_check_private_key(ctx) != 1) {
-        return tls_fail(why, "cannot use key", tls->key);
+        return tls_fail(why,
+                        "cannot use key (does it belong to the certificate, without pass phrase?)",
+                        tls->key);
+    }
+    if (tls->server) {
+        tls_warn_of_expiry(ctx, tls->cert);
     }
     return KS_OK;
 }

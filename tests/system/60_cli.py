@@ -96,6 +96,22 @@ class Commands(unittest.TestCase):
                     self.assertIn("accounts-doubtful", out.stderr)
                     self.assertIn(doubt, out.stderr)
 
+    def test_an_expired_certificate_and_a_locked_key_are_told_of(self):
+        def check(cert, key):
+            return run("check-config", "--set", f"tls.cert={cert}", "--set", f"tls.key={key}")
+
+        out = check(pki.path("device-expired.pem"), pki.path("device-expired.key"))
+        self.assertIn("certificate-expired", out.stderr)
+        self.assertNotIn("certificate-exp", check(pki.path("server.pem"), pki.path("server.key")).stderr)
+        with tempfile.TemporaryDirectory() as folder:
+            locked = pathlib.Path(folder) / "locked.key"
+            subprocess.run(["openssl", "pkcs8", "-topk8", "-in", pki.path("server.key"), "-out", locked, "-passout",
+                            "pass:secret"], check=True, capture_output=True)
+            for key in (locked, pki.path("client.key")):
+                out = check(pki.path("server.pem"), key)
+                self.assertEqual(out.returncode, 1)
+                self.assertIn("does it belong to the certificate", out.stderr)
+
     def test_stat_of_no_store(self):
         out = run("stat", "--set", "data-dir=/nowhere")
         self.assertEqual(out.returncode, 1)
