@@ -63,10 +63,11 @@ static void tls_warn_of_expiry(const SSL_CTX *ctx, const char *file)
 /* A key that needs a pass phrase is refused: nobody is there to type it. */
 static int tls_no_pass_phrase(char *out, int size, int writing, void *arg)
 {
-    (void)out;
-    (void)size;
     (void)writing;
     (void)arg;
+    if (size > 0) {
+        *out = '\0';
+    }
     return -1;
 }
 
