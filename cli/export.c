@@ -14,7 +14,7 @@ enum { EXPORT_READERS = 64 };
 static enum ks_status cannot_write(struct ks_failure *why)
 {
     return ks_fail(why, KS_IO, NULL, "cannot write to standard output: %s; the export is cut",
-                   strerror(errno));
+                   ks_errno_text(errno));
 }
 
 static enum ks_status print_line(struct span text, void *arg, struct ks_failure *why)
