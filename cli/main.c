@@ -1,6 +1,8 @@
 /* koseki: finds the sub-command and runs it. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "service/json_text.h"
@@ -44,10 +46,25 @@ static void print_help(FILE *to)
     settings_print_help(to);
 }
 
+/* A standard stream that the caller closed keeps its number, or the next file opened would get it,
+ * and log lines would be written into the store. Opened for reading: writing to it fails. */
+static bool hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     struct command_options options;
 
+    if (!hold_standard_streams()) {
+        return EXIT_FAILED;
+    }
     json_text_setup();
     if (argc < 2) {
         print_help(stderr);

@@ -18,6 +18,13 @@ def run(*arguments, text=None, **options):
                           timeout=WAIT, **options)
 
 
+def target(link):
+    try:
+        return os.readlink(link)
+    except FileNotFoundError:  # closed meanwhile
+        return None
+
+
 class Commands(unittest.TestCase):
     def test_help_and_version(self):
         self.assertEqual(run("--help").returncode, 0)
@@ -242,6 +249,26 @@ class WithService(unittest.TestCase):
         os.close(writer)
         self.assertEqual(out.returncode, 1)
         self.assertIn("Broken pipe", out.stderr)
+
+    def test_closed_standard_streams_become_no_file_of_the_store(self):
+        def close():
+            os.close(1)
+            os.close(2)
+        with tempfile.TemporaryDirectory() as folder:
+            arguments = [BINARY, "serve"]
+            for key, value in {**self.koseki.settings, "data-dir": f"{folder}/data"}.items():
+                arguments += ["--set", f"{key}={value}"]
+            process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, preexec_fn=close)
+            open_files = pathlib.Path(f"/proc/{process.pid}/fd")
+            lock = f"{folder}/data/lock.mdb"
+            try:
+                self.koseki.wait_for(lambda: lock in map(target, open_files.iterdir()), "the store to be open")
+                self.assertEqual([target(open_files / n) for n in "12"], ["/dev/null"] * 2)
+            finally:
+                process.terminate()
+                process.wait(WAIT)
+            for name in os.listdir(f"{folder}/data"):
+                self.assertNotIn(b"event=", pathlib.Path(folder, "data", name).read_bytes())
 
     def test_the_ready_line_names_every_port(self):
         ready = re.search(r"^event=ready (.*)$", self.koseki.log(), re.M).group(1)
