@@ -1,15 +1,11 @@
 #include "service/export.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/uuid.h"
+#include "service/device_status.h"
 #include "store/store.h"
-
-enum { EXPORT_FORMAT = 1 };
 
 struct exporter {
     struct store_txn *txn;
@@ -68,6 +64,10 @@ static enum ks_status emit(struct exporter *e)
     enum ks_status st;
 
     buf_add_char(&e->text, '}');
+    if (e->text.overflow) { /* a record of ours never gets there */
+        return ks_fail(e->why, KS_CORRUPT, NULL, "a line has more than %d MiB",
+                       EXPORT_LINE_MAX >> 20);
+    }
     st = e->line(buf_span(&e->text), e->arg, e->why);
     buf_clear(&e->text);
     return st;
@@ -85,7 +85,6 @@ static enum ks_status export_header(struct exporter *e)
     }
     add_number(&e->text, "koseki-export", EXPORT_FORMAT);
     add_text(&e->text, "version", span_cstr(KS_VERSION));
-    add_uuid(&e->text, "instance", &stat.instance);
     add_number(&e->text, "tenants", stat.tenants);
     add_number(&e->text, "devices", stat.devices);
     add_number(&e->text, "credentials", stat.credentials);
@@ -123,8 +122,12 @@ static enum ks_status export_credentials(struct exporter *e, uint32_t space,
 static enum ks_status export_device(struct exporter *e, struct span tenant, uint32_t space,
                                     const struct store_device *device)
 {
-    enum ks_status st;
+    bool notified = false;
+    enum ks_status st = device_status_notified(e->txn, device, &notified, e->why);
 
+    if (st != KS_OK) {
+        return st;
+    }
     add_text(&e->text, "tenant", tenant);
     add_text(&e->text, "device", device->id);
     add_uuid(&e->text, "version", &device->version);
@@ -132,8 +135,7 @@ static enum ks_status export_device(struct exporter *e, struct span tenant, uint
     add_number(&e->text, "created", (uint64_t)device->created_ms);
     add_number(&e->text, "updated", (uint64_t)device->updated_ms);
     add_flag(&e->text, "auto-provisioned", (device->flags & STORE_DEVICE_AUTO_PROVISIONED) != 0);
-    add_flag(&e->text, "auto-provisioning-notification-sent",
-             (device->flags & STORE_DEVICE_NOTIFIED) != 0);
+    add_flag(&e->text, "auto-provisioning-notification-sent", notified);
     add_document(&e->text, "document", device->document);
     st = export_credentials(e, space, device);
     return st == KS_OK ? emit(e) : st;
@@ -197,11 +199,11 @@ enum ks_status export_lines(struct store_txn *txn,
     struct exporter e = {.txn = txn, .line = line, .arg = arg, .why = why};
     enum ks_status st;
 
-    buf_init(&e.text, 0);
+    buf_init(&e.text, EXPORT_LINE_MAX);
     st = export_header(&e);
     if (st == KS_OK) {
         st = export_tenants(&e);
     }
-    buf_done(&e.text);
+    buf_done_secret(&e.text);
     return st;
 }

@@ -9,6 +9,11 @@
 #include "base/span.h"
 #include "base/status.h"
 
+enum {
+    EXPORT_FORMAT = 1,
+    EXPORT_LINE_MAX = 16 << 20, /* bytes, newline not counted: what a reader must take */
+};
+
 struct store_txn;
 
 /* Calls `line` for each line, without its newline, in a stable order: the header, then each tenant

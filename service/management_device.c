@@ -1,6 +1,7 @@
 /* The devices of the management API. */
 #include "base/clock.h"
 #include "service/device_document.h"
+#include "service/device_status.h"
 #include "service/management_job.h"
 #include "service/reasons.h"
 #include "service/service.h"
@@ -72,23 +73,6 @@ enum ks_status management_device_delete(struct management_job *job, struct store
 
 /* ---- reading ---- */
 
-/* Whether the device's provisioning event has left: it has a number, and is not waiting. */
-static enum ks_status was_notified(struct store_txn *txn, const struct store_device *device,
-                                   bool *out, struct ks_failure *why)
-{
-    uint64_t seq = 0;
-    struct span entry;
-    enum ks_status st;
-
-    *out = (device->flags & STORE_DEVICE_NOTIFIED) != 0;
-    if (*out || device->event_seq == 0) {
-        return KS_OK;
-    }
-    st = store_outbox_next(txn, device->event_seq - 1, &seq, &entry, why);
-    *out = st == KS_NOT_FOUND || seq != device->event_seq;
-    return st == KS_NOT_FOUND ? KS_OK : st;
-}
-
 static void add_time(struct buf *out, const char *name, int64_t ms)
 {
     struct clock_text text;
@@ -132,7 +116,7 @@ enum ks_status management_device_read(struct store_txn *txn,
     }
 
     if (st == KS_OK) {
-        st = was_notified(txn, &device, &notified, why);
+        st = device_status_notified(txn, &device, &notified, why);
     }
     if (st == KS_OK) {
         add_status(&response->body, &device, notified);

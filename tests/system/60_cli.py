@@ -30,7 +30,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(run("--help").returncode, 0)
         self.assertIn("amqp.listen", run("--help").stdout)
         self.assertRegex(run("--version").stdout, r"^koseki \d+\.\d+\.\d+\n$")
-        for command in ("serve", "check-config", "probe", "hash-password", "stat"):
+        for command in ("serve", "check-config", "probe", "hash-password", "stat", "export"):
             self.assertEqual(run(command, "--help").returncode, 0)
 
     def test_usage_errors_are_64(self):
@@ -194,61 +194,6 @@ class WithService(unittest.TestCase):
                   "--set", "store.map-size=1GiB")
         self.assertEqual(out.returncode, 0, out.stdout + out.stderr)
         self.assertIn("tenants: 1\n", out.stdout)
-
-    def export(self):
-        out = run("export", "--set", f"data-dir={self.koseki.settings['data-dir']}", "--set", "store.map-size=1GiB")
-        self.assertEqual(out.returncode, 0, out.stderr)
-        return [json.loads(line) for line in out.stdout.splitlines()]
-
-    def test_an_export_says_what_the_apis_say(self):
-        self.koseki.create_tenant("T2", cas=(), alias="second", ext={"n": 1})
-        self.addCleanup(self.koseki.http, "DELETE", "/v1/tenants/T2")
-        self.koseki.create_device("T2", "all", {"viaGroups": ["g"], "defaults": {"ttl": 3}}, [
-            {"type": "psk", "auth-id": "p", "secrets": [{"key": "c2VjcmV0"}]},
-            {"type": "x509-cert", "auth-id": "CN=x", "secrets": [{}], "ext": {"a": "b"}},
-            {"type": "hashed-password", "auth-id": "h", "enabled": False, "secrets": [
-                {"hash-function": "sha-256", "salt": "c2FsdA==", "pwd-hash": "aGFzaA==",
-                 "not-after": "2030-01-01T00:00:00Z"}]}])
-        lines = self.export()
-        header, rest = lines[0], lines[1:]
-        self.assertEqual(header["koseki-export"], 1)
-        tenants = [line for line in rest if "device" not in line]
-        devices = {(line["tenant"], line["device"]): line for line in rest if "device" in line}
-        self.assertEqual([line["tenant"] for line in tenants], ["T1", "T2"])
-        self.assertEqual((header["tenants"], header["devices"], header["credentials"]),
-                         (2, len(devices), sum(len(d["credentials"]) for d in devices.values())))
-        for line in tenants:
-            answer = self.koseki.http("GET", f"/v1/tenants/{line['tenant']}")
-            self.assertEqual(line["document"], answer.json())
-            self.assertEqual(line["version"], answer.headers["etag"])
-        for (tenant, device), line in devices.items():
-            answer = self.koseki.http("GET", f"/v1/devices/{tenant}/{device}")
-            shown = answer.json()
-            shown.pop("status", None)
-            self.assertEqual(line["document"], shown)
-            self.assertEqual(line["version"], answer.headers["etag"])
-            answer = self.koseki.http("GET", f"/v1/credentials/{tenant}/{device}")
-            self.assertEqual(line["credentials-version"], answer.headers["etag"])
-            self.assertEqual([(c["type"], c["auth-id"]) for c in line["credentials"]],
-                             [(c["type"], c["auth-id"]) for c in answer.json()])
-        psk, _, hashed = devices["T2", "all"]["credentials"]
-        self.assertEqual(psk["secrets"][0]["key"], "c2VjcmV0")  # what an adapter needs is there
-        self.assertEqual(hashed["secrets"][0]["pwd-hash"], "aGFzaA==")
-        self.assertEqual(self.export(), lines)
-
-    def test_an_export_that_cannot_be_written_fails(self):
-        arguments = [os.environ["KOSEKI_BINARY"], "export", "--set",
-                     f"data-dir={self.koseki.settings['data-dir']}", "--set", "store.map-size=1GiB"]
-        with open("/dev/full", "wb") as full:
-            out = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True)
-        self.assertEqual(out.returncode, 1)
-        self.assertIn("No space left on device", out.stderr)
-        reader, writer = os.pipe()
-        os.close(reader)
-        out = subprocess.run(arguments, stdout=writer, stderr=subprocess.PIPE, text=True)
-        os.close(writer)
-        self.assertEqual(out.returncode, 1)
-        self.assertIn("Broken pipe", out.stderr)
 
     def test_closed_standard_streams_become_no_file_of_the_store(self):
         def close():

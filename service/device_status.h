@@ -1,0 +1,19 @@
+/*
+ * device_status: what is told of a device beside its document, and is not kept but derived.
+ *
+ * Threads: the transaction's. Errors: the store's.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/status.h"
+
+struct store_device;
+struct store_txn;
+
+/* Whether the device's provisioning event has left: it has a number, and is not waiting in the
+ * outbox; or it left before the device was imported. */
+KS_MUST_CHECK enum ks_status device_status_notified(struct store_txn *txn,
+                                                    const struct store_device *device, bool *out,
+                                                    struct ks_failure *why);
