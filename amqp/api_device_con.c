@@ -11,6 +11,7 @@ struct device_con_call {
     struct device_connections *all;
     struct span tenant;
     struct span device;
+    struct json_members members; /* of the body; none if there is no body */
     struct answer *answer;
     struct ks_failure why;
 };
@@ -67,29 +68,24 @@ static enum ks_status remove_adapter(struct device_con_call *c)
 
 static enum ks_status get_adapters(struct device_con_call *c)
 {
-    struct json_members members;
-    const struct json_member *member;
-    struct span gateways[DEVICE_CONNECTION_GATEWAYS];
+    struct arena *scratch = &c->call->reader->scratch;
+    const struct json_member *member = json_members_find(&c->members, SPAN("gateway-ids"));
+    struct span *gateways;
     struct span element;
     size_t count = 0;
     size_t offset = 0;
-    enum ks_status st = c->call->request->has_body
-                            ? json_scan_object(c->call->request->body, &members, &c->why)
-                            : bad(c, "the request has no body with the member gateway-ids");
 
-    if (st != KS_OK) {
-        return st;
-    }
-    member = json_members_find(&members, SPAN("gateway-ids"));
     if (member == NULL || member->kind != JSON_KIND_ARRAY) {
-        return bad(c, "gateway-ids must be an array of strings");
+        return bad(c, "the request has no body with the member gateway-ids, an array of strings");
     }
+    gateways = arena_alloc(scratch, DEVICE_CONNECTION_GATEWAYS * sizeof(*gateways));
     while (json_array_next(member->value, &offset, &element)) {
         if (*element.ptr != '"' || count == DEVICE_CONNECTION_GATEWAYS) {
-            return bad(c, "gateway-ids must be an array of at most 64 strings");
+            return ks_fail(&c->why, KS_INVALID, REASON_BAD_REQUEST,
+                           "gateway-ids must be an array of at most %d strings",
+                           DEVICE_CONNECTION_GATEWAYS);
         }
-        json_scan_string(element, arena_alloc(&c->call->reader->scratch, element.len),
-                         &gateways[count++]);
+        json_scan_string(element, arena_alloc(scratch, element.len), &gateways[count++]);
     }
     return device_connection_get_adapters(c->all, c->tenant, c->device, gateways, count,
                                           c->call->now_ms, &c->answer->body, &c->why);
@@ -133,6 +129,9 @@ static enum ks_status handle(const struct api_call *call, struct answer *answer,
     }
     if (operation == NULL) {
         api_refuse_subject(call, answer);
+        return KS_OK;
+    }
+    if (request->has_body && request->body.len > 0 && !api_read_body(call, &c.members, answer)) {
         return KS_OK;
     }
     st = request->has_device_id

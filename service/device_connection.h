@@ -5,10 +5,11 @@
  *
  * Bounded in size: a tenant has at most `max_per_tenant` devices here (then KS_FORBIDDEN), all of
  * them together `max_entries` (then the one that was told longest ago is forgotten). Bounded in
- * time: an entry that nobody has told for DEVICE_CONNECTION_AGE_MS is forgotten, an adapter when
- * its lifespan is over. Whether tenant, device and gateway exist is not asked.
+ * time: a device of which nothing was told for DEVICE_CONNECTION_AGE_MS is forgotten, its adapter
+ * when its lifespan is over, if that is sooner. Whether tenant, device and gateway exist is not
+ * asked.
  *
- * Threads:   any; one short lock inside (docs/threads.md).
+ * Threads:   any; one short lock inside (docs/threads.md), nothing is hashed under it.
  * Ownership: ids are copied.
  * Errors:    KS_INVALID for an id that is empty or longer than DEVICE_CONNECTION_ID_MAX.
  * Source:    Hono's Device Connection API (1.x).
@@ -23,8 +24,9 @@
 #include "base/status.h"
 
 enum {
-    DEVICE_CONNECTION_ID_MAX = 256,  /* bytes of a tenant, device, gateway, adapter instance id */
-    DEVICE_CONNECTION_GATEWAYS = 64, /* ids in a look-up */
+    DEVICE_CONNECTION_ID_MAX = 256,    /* bytes of a tenant, device, gateway, adapter instance id */
+    DEVICE_CONNECTION_GATEWAYS = 1256, /* ids in a look-up: as many as an assertion tells */
+    DEVICE_CONNECTION_ANSWER_MAX = 64 << 10, /* bytes, after which no further adapter is named */
 };
 #define DEVICE_CONNECTION_AGE_MS ((int64_t)7 * 24 * 3600 * 1000)
 
@@ -44,7 +46,8 @@ KS_MUST_CHECK enum ks_status device_connection_get_gateway(struct device_connect
                                                            struct span tenant, struct span device,
                                                            int64_t now_ms, struct buf *out,
                                                            struct ks_failure *why);
-/* The adapter instance takes the device's commands; lifespan_s < 0: until it says otherwise. */
+/* The adapter instance takes the device's commands; lifespan_s < 0: as long as the device is known.
+ */
 KS_MUST_CHECK enum ks_status device_connection_set_adapter(struct device_connections *all,
                                                            struct span tenant, struct span device,
                                                            struct span adapter, int64_t lifespan_s,
@@ -56,8 +59,8 @@ KS_MUST_CHECK enum ks_status device_connection_remove_adapter(struct device_conn
                                                               struct span adapter, int64_t now_ms,
                                                               struct ks_failure *why);
 /* Appends {"adapter-instances":[{"adapter-instance-id":…,"device-id":…}]}: the device's own; else
- * that of its last gateway, if that is one of `gateways`; else those of all of `gateways`.
- * KS_NOT_FOUND if there is none. count <= DEVICE_CONNECTION_GATEWAYS. */
+ * that of its last gateway, if that is one of `gateways`; else those of all of `gateways`,
+ * each once. KS_NOT_FOUND if there is none. count <= DEVICE_CONNECTION_GATEWAYS. */
 KS_MUST_CHECK enum ks_status
 device_connection_get_adapters(struct device_connections *all, struct span tenant,
                                struct span device, const struct span *gateways, size_t count,

@@ -1,14 +1,16 @@
 """The Device Connection API of Hono 1.x, as its adapters call it."""
+import json
 import unittest
 
 from proton import int32, symbol
 
 from support.adapter import Adapter, payload, status
-from support.server import Koseki
+from support.server import PERMISSIONS, Koseki
 
 GET_ADAPTERS = "get-cmd-handling-adapter-instances"
 SET_ADAPTER = "set-cmd-handling-adapter-instance"
 REMOVE_ADAPTER = "remove-cmd-handling-adapter-instance"
+GATEWAYS = 1256  # as many as an assertion may tell: 256 of `via`, 1,000 of groups
 
 
 class DeviceConnection(unittest.TestCase):
@@ -59,12 +61,18 @@ class DeviceConnection(unittest.TestCase):
                 (GET_ADAPTERS, None, {"device_id": "d"}), (GET_ADAPTERS, {}, {"device_id": "d"}),
                 (GET_ADAPTERS, {"gateway-ids": "g"}, {"device_id": "d"}),
                 (GET_ADAPTERS, {"gateway-ids": [7]}, {"device_id": "d"}),
-                (GET_ADAPTERS, {"gateway-ids": ["g"] * 65}, {"device_id": "d"}),
+                (GET_ADAPTERS, {"gateway-ids": ["g"] * (GATEWAYS + 1)}, {"device_id": "d"}),
                 (GET_ADAPTERS, b"nonsense", {"device_id": "d"}),
+                (GET_ADAPTERS, {"gateway-ids": ["x" * 257]}, {"device_id": "d"}),
+                ("set-last-gw", b"nonsense", {"device_id": "d", "gateway_id": "g"}),
+                ("set-last-gw", b"[]", {"device_id": "d", "gateway_id": "g"}),
+                ("get-last-gw", b'"d"', {"device_id": "d"}),
+                ("get-last-gw", None, {"device_id": "d" * 257}),
                 ("get", None, {"device_id": "d"})):
             with self.subTest((subject, body, properties)):
                 answer = self.call(subject, body, **properties)
                 self.assertEqual(status(answer), 400)
+                self.assertEqual(answer.content_type, "application/json")
                 self.assertIn("reason", payload(answer))  # a JSON object, which 1.x clients can read
 
     def test_command_handling_adapters(self):
@@ -84,6 +92,17 @@ class DeviceConnection(unittest.TestCase):
                                           lifespan=int32(0))), 204)
         self.assertEqual(status(self.call(GET_ADAPTERS, {"gateway-ids": []}, device_id="c")), 404)
 
+    def test_a_body_that_is_not_needed_may_be_there(self):
+        self.assertEqual(status(self.call("set-last-gw", {}, device_id="body", gateway_id="g")), 204)
+        self.assertEqual(status(self.call("get-last-gw", b"", device_id="body")), 200)
+
+    def test_a_device_may_have_as_many_gateways_as_an_assertion_tells(self):
+        self.assertEqual(status(self.call(SET_ADAPTER, device_id="last", adapter_instance_id="a")), 204)
+        gateways = [f"gw-{i}" for i in range(GATEWAYS - 2)] + ["last", "last"]
+        answer = self.call(GET_ADAPTERS, {"gateway-ids": gateways}, device_id="many")
+        self.assertEqual(payload(answer), {
+            "adapter-instances": [{"adapter-instance-id": "a", "device-id": "last"}]})
+
     def test_a_tenant_has_its_fill(self):
         codes = [status(self.call("set-last-gw", tenant="FULL", device_id=f"d{i}", gateway_id="g"))
                  for i in range(21)]
@@ -93,3 +112,18 @@ class DeviceConnection(unittest.TestCase):
         with Adapter(self.koseki, user="one@HONO") as one:
             with self.assertRaisesRegex(Exception, "unauthorized-access"):
                 one.call("device_con/T1", "get-last-gw", None, {"device_id": "d"})
+
+    def test_each_operation_needs_its_authority(self):
+        permissions = json.loads(json.dumps(PERMISSIONS))
+        permissions["roles"]["adapter"] = [
+            {"resource": "device_con/*", "activities": ["READ", "WRITE"]},
+            {"operation": "device_con/*:get-last-gw", "activities": ["EXECUTE"]}]
+        koseki = Koseki(permissions=permissions)
+        self.addCleanup(koseki.close)
+        with Adapter(koseki) as adapter:
+            for subject, code in (("get-last-gw", 404), ("set-last-gw", 403), ("nonsense", 403),
+                                  (SET_ADAPTER, 403), (REMOVE_ADAPTER, 403), (GET_ADAPTERS, 403)):
+                answer = adapter.call("device_con/T1", subject, None, {
+                    "device_id": "d", "gateway_id": "g", "adapter_instance_id": "a"})
+                self.assertEqual(status(answer), code, subject)
+                self.assertIn("reason", payload(answer))

@@ -159,6 +159,72 @@ static void an_adapter_is_there_for_its_lifespan(void **state)
     assert_int_equal(held("d", 0), KS_NOT_FOUND);
 }
 
+static void a_long_lifespan_ends_too(void **state)
+{
+    const int64_t two_weeks = 2 * DEVICE_CONNECTION_AGE_MS;
+
+    (void)state;
+    assert_int_equal(holds("d", "a", two_weeks / 1000, 0), KS_OK);
+    assert_int_equal(saw("T", "d", "g", DEVICE_CONNECTION_AGE_MS), KS_OK); /* the device is known */
+    assert_int_equal(held("d", two_weeks - 1), KS_OK);
+    assert_int_equal(held("d", two_weeks), KS_NOT_FOUND);
+    assert_int_equal(last("T", "d", two_weeks), KS_OK);
+    assert_int_equal(holds("d", "a", INT64_MAX, two_weeks), KS_OK);
+    assert_int_equal(held("d", two_weeks + 1), KS_OK);
+}
+
+static void what_was_known_of_a_forgotten_device_does_not_come_back(void **state)
+{
+    (void)state;
+    assert_int_equal(holds("d", "a", -1, 0), KS_OK);
+    assert_int_equal(saw("T", "d", "g", DEVICE_CONNECTION_AGE_MS + 1), KS_OK);
+    assert_int_equal(held("d", DEVICE_CONNECTION_AGE_MS + 1), KS_NOT_FOUND);
+    assert_int_equal(last("T", "d", DEVICE_CONNECTION_AGE_MS + 1), KS_OK);
+}
+
+static void a_gateway_that_is_named_twice_is_told_once(void **state)
+{
+    const struct span gateways[] = {SPAN("g1"), SPAN("g1"), SPAN("nobody"), SPAN("g1")};
+
+    (void)state;
+    assert_int_equal(holds("g1", "a1", -1, 0), KS_OK);
+    for (int turn = 0; turn < 2; turn++) {
+        buf_clear(&out);
+        assert_int_equal(
+            device_connection_get_adapters(all, SPAN("T"), SPAN("d"), gateways, 4, 0, &out, NULL),
+            KS_OK);
+        assert_out(
+            "{\"adapter-instances\":[{\"adapter-instance-id\":\"a1\",\"device-id\":\"g1\"}]}");
+    }
+}
+
+static void an_answer_is_bounded(void **state)
+{
+    static char names[DEVICE_CONNECTION_GATEWAYS][8];
+    static struct span gateways[DEVICE_CONNECTION_GATEWAYS];
+    struct device_connections *many =
+        device_connections_open(2 * DEVICE_CONNECTION_GATEWAYS, 2 * DEVICE_CONNECTION_GATEWAYS);
+    char adapter[DEVICE_CONNECTION_ID_MAX];
+
+    (void)state;
+    memset(adapter, 1, sizeof(adapter)); /* six bytes each in JSON */
+    for (size_t i = 0; i < DEVICE_CONNECTION_GATEWAYS; i++) {
+        (void)snprintf(names[i], sizeof(names[i]), "%zu", i);
+        gateways[i] = span_cstr(names[i]);
+        assert_int_equal(device_connection_set_adapter(many, SPAN("T"), gateways[i],
+                                                       span_of(adapter, sizeof(adapter)), -1, 0,
+                                                       NULL),
+                         KS_OK);
+    }
+    assert_int_equal(device_connection_get_adapters(many, SPAN("T"), SPAN("d"), gateways,
+                                                    DEVICE_CONNECTION_GATEWAYS, 0, &out, NULL),
+                     KS_OK);
+    assert_true(out.len > DEVICE_CONNECTION_ANSWER_MAX);
+    assert_true(out.len < DEVICE_CONNECTION_ANSWER_MAX + 4096);
+    assert_memory_equal(out.ptr + out.len - 3, "}]}", 3);
+    device_connections_close(many);
+}
+
 static void ids_are_bounded(void **state)
 {
     char id[DEVICE_CONNECTION_ID_MAX + 2] = "";
@@ -232,6 +298,12 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_adapter_is_removed_by_itself_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_adapter_is_there_for_its_lifespan, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_long_lifespan_ends_too, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_known_of_a_forgotten_device_does_not_come_back,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_gateway_that_is_named_twice_is_told_once, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(an_answer_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ids_are_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_threads_tell_and_ask, set_up, tear_down),
     };
