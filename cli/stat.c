@@ -24,10 +24,12 @@ static enum ks_status print_stat(struct store_txn *txn, struct ks_failure *why)
     }
     uuid_format(&stat.instance, instance);
     (void)printf("tenants: %" PRIu64 "\ndevices: %" PRIu64 "\ncredentials: %" PRIu64
-                 "\noutbox: %" PRIu64 "\npurging: %" PRIu64 "\nbytes-used: %" PRIu64
-                 "\nbytes-map: %" PRIu64 "\ninstance: %s\n",
-                 stat.tenants, stat.devices, stat.credentials, stat.outbox, stat.purging,
-                 stat.bytes_used, stat.bytes_map, instance);
+                 "\noutbox-events: %" PRIu64 "\noutbox-notifications: %" PRIu64
+                 "\noutbox-parked: %" PRIu64 "\noutbox-dropped: %" PRIu64 "\npurging: %" PRIu64
+                 "\nbytes-used: %" PRIu64 "\nbytes-map: %" PRIu64 "\ninstance: %s\n",
+                 stat.tenants, stat.devices, stat.credentials, stat.outbox.waiting[STORE_EVENTS],
+                 stat.outbox.waiting[STORE_NOTIFICATIONS], stat.outbox.parked, stat.outbox.dropped,
+                 stat.purging, stat.bytes_used, stat.bytes_map, instance);
     return KS_OK;
 }
 

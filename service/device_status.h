@@ -6,14 +6,16 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/status.h"
 
 struct store_device;
 struct store_txn;
 
-/* Whether the device's provisioning event has left: it has a number, and is not waiting in the
- * outbox; or it left before the device was imported. */
-KS_MUST_CHECK enum ks_status device_status_notified(struct store_txn *txn,
+/* Whether the broker has accepted the device's provisioning event: it has a number, and is neither
+ * waiting nor parked in the outbox; or it left before the device was imported. `space` is the
+ * tenant's. */
+KS_MUST_CHECK enum ks_status device_status_notified(struct store_txn *txn, uint32_t space,
                                                     const struct store_device *device, bool *out,
                                                     struct ks_failure *why);

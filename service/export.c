@@ -123,7 +123,7 @@ static enum ks_status export_device(struct exporter *e, struct span tenant, uint
                                     const struct store_device *device)
 {
     bool notified = false;
-    enum ks_status st = device_status_notified(e->txn, device, &notified, e->why);
+    enum ks_status st = device_status_notified(e->txn, space, device, &notified, e->why);
 
     if (st != KS_OK) {
         return st;

@@ -116,7 +116,7 @@ enum ks_status management_device_read(struct store_txn *txn,
     }
 
     if (st == KS_OK) {
-        st = device_status_notified(txn, &device, &notified, why);
+        st = device_status_notified(txn, tenant.space, &device, &notified, why);
     }
     if (st == KS_OK) {
         add_status(&response->body, &device, notified);

@@ -70,7 +70,9 @@ enum ks_status store_credential_put(struct store_txn *txn, uint32_t space,
     record_encode_credential(credential, &txn->scratch);
     assert(!txn->scratch.overflow); /* the edge bounds documents far below */
     st = txn_put(txn, KV_AUTH, &key, buf_span(&txn->scratch), why);
-    return st == KS_OK && found == KS_NOT_FOUND ? space_counts_add(txn, space, 0, 1, why) : st;
+    return st == KS_OK && found == KS_NOT_FOUND
+               ? space_counts_add(txn, space, (struct space_change){.credentials = 1}, why)
+               : st;
 }
 
 enum ks_status store_credential_delete(struct store_txn *txn, uint32_t space, struct span type,
@@ -85,5 +87,6 @@ enum ks_status store_credential_delete(struct store_txn *txn, uint32_t space, st
     }
     key_of_auth(&key, space, type, auth_id);
     st = txn_del(txn, KV_AUTH, &key, why);
-    return st == KS_OK ? space_counts_add(txn, space, 0, -1, why) : st;
+    return st == KS_OK ? space_counts_add(txn, space, (struct space_change){.credentials = -1}, why)
+                       : st;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "store/bytes.h"
+#include "store/outbox.h"
 #include "store/record.h"
 #include "store/space_counts.h"
 #include "store/txn.h"
@@ -148,7 +149,8 @@ enum ks_status store_device_insert(struct store_txn *txn, uint32_t space,
     if (st == KS_OK) {
         st = refer(txn, space, &kept, 1, why);
     }
-    return st == KS_OK ? space_counts_add(txn, space, 1, 0, why) : st;
+    return st == KS_OK ? space_counts_add(txn, space, (struct space_change){.devices = 1}, why)
+                       : st;
 }
 
 enum ks_status store_device_replace(struct store_txn *txn, uint32_t space,
@@ -191,11 +193,15 @@ enum ks_status store_device_delete(struct store_txn *txn, uint32_t space, struct
         st = st == KS_NOT_FOUND ? KS_OK
                                 : st; /* not there: what verify reports, not a reason to stay */
     }
+    if (st == KS_OK && old.event_seq != 0) {
+        st = outbox_forget_parked(txn, space, old.event_seq, why);
+    }
     if (st == KS_OK) {
         key_of_device(&key, space, old.id);
         st = txn_del(txn, KV_DEVICE, &key, why);
     }
-    return st == KS_OK ? space_counts_add(txn, space, -1, 0, why) : st;
+    return st == KS_OK ? space_counts_add(txn, space, (struct space_change){.devices = -1}, why)
+                       : st;
 }
 
 enum ks_status store_device_next(struct store_txn *txn, uint32_t space, struct span after,

@@ -115,6 +115,12 @@ void key_of_auth(struct key *key, uint32_t space, struct span type, struct span 
     key_add_name(key, auth_id);
 }
 
+void key_of_parked(struct key *key, uint32_t space, uint64_t seq)
+{
+    key_of_space(key, space);
+    key_add_seq(key, seq);
+}
+
 void key_of_group(struct key *key, uint32_t space, struct span group, struct span device)
 {
     key_of_space(key, space);

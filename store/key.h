@@ -45,4 +45,6 @@ void key_of_space(struct key *key, uint32_t space);
 void key_of_tenant_ca(struct key *key, struct span dn, uint32_t space);
 void key_of_device(struct key *key, uint32_t space, struct span id);
 void key_of_auth(struct key *key, uint32_t space, struct span type, struct span auth_id);
+/* A parked event: its key space, its number. */
+void key_of_parked(struct key *key, uint32_t space, uint64_t seq);
 void key_of_group(struct key *key, uint32_t space, struct span group, struct span device);

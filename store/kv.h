@@ -34,6 +34,8 @@ enum kv_table {
     KV_GATEWAY,
     KV_GROUP,
     KV_OUTBOX,
+    KV_NOTIFICATION,
+    KV_PARKED,
     KV_PURGE,
     KV_TABLES
 };

@@ -35,8 +35,8 @@ static enum ks_status purge_table(struct store_txn *txn, enum kv_table table, ui
 static enum ks_status purge_space(struct store_txn *txn, uint32_t space, size_t limit,
                                   size_t *removed, struct ks_failure *why)
 {
-    static const enum kv_table tables[] = {KV_DEVICE, KV_AUTH, KV_GATEWAY, KV_GROUP,
-                                           KV_TENANT_STAT};
+    static const enum kv_table tables[] = {KV_DEVICE, KV_AUTH,   KV_GATEWAY,
+                                           KV_GROUP,  KV_PARKED, KV_TENANT_STAT};
     struct key key;
 
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {

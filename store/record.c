@@ -267,3 +267,48 @@ bool record_decode_credential(struct span bytes, struct span type, struct store_
     *out = found;
     return true;
 }
+
+/* ---- outbox ---- */
+
+void record_encode_outbox(const struct store_outbox_entry *entry, struct buf *out)
+{
+    const struct span parts[] = {entry->tenant_id, entry->device_id, entry->gateway_id,
+                                 entry->body};
+
+    put_head(out, (uint32_t)entry->kind);
+    bytes_put(out, entry->space, 4);
+    bytes_put(out, (uint64_t)entry->created_ms, 8);
+    put_parts(out, parts, sizeof(parts) / sizeof(parts[0]));
+}
+
+/* An event is about a device; only an event has a gateway, only a notification a body. */
+static bool check_kind(uint32_t kind, const struct store_outbox_entry *entry)
+{
+    bool is_event = kind == STORE_OUTBOX_EVENT;
+
+    return kind >= STORE_OUTBOX_EVENT && kind <= STORE_OUTBOX_DEVICE_CHANGE &&
+           (!is_event || entry->device_id.len > 0) && (is_event || entry->gateway_id.len == 0) &&
+           is_event == (entry->body.len == 0);
+}
+
+bool record_decode_outbox(struct span bytes, struct store_outbox_entry *out)
+{
+    struct store_outbox_entry found = {.space = 0};
+    struct span *parts[] = {&found.tenant_id, &found.device_id, &found.gateway_id, &found.body};
+    uint32_t kind = 0;
+    uint64_t space = 0;
+    size_t at = 0;
+
+    if (!get_head(bytes, &at, &kind) || !bytes_get(bytes, &at, 4, &space) ||
+        !get_i64(bytes, &at, &found.created_ms) ||
+        !get_parts(bytes, at, parts, sizeof(parts) / sizeof(parts[0])) ||
+        !check_kind(kind, &found) || !is_id(found.tenant_id) ||
+        found.device_id.len > STORE_ID_MAX || found.gateway_id.len > STORE_ID_MAX ||
+        found.body.len > STORE_OUTBOX_BODY_MAX) {
+        return false;
+    }
+    found.kind = (enum store_outbox_kind)kind;
+    found.space = (uint32_t)space;
+    *out = found;
+    return true;
+}

@@ -25,6 +25,8 @@ KS_MUST_CHECK bool record_decode_tenant(struct span bytes, uint32_t space,
 void record_encode_device(const struct store_device *device, struct buf *out);
 KS_MUST_CHECK bool record_decode_device(struct span bytes, struct span id,
                                         struct store_device *out);
+void record_encode_outbox(const struct store_outbox_entry *entry, struct buf *out);
+KS_MUST_CHECK bool record_decode_outbox(struct span bytes, struct store_outbox_entry *out);
 /* The type is in the key; the auth-id is in the record, since the key may hold its hash only. */
 void record_encode_credential(const struct store_credential *credential, struct buf *out);
 KS_MUST_CHECK bool record_decode_credential(struct span bytes, struct span type,

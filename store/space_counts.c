@@ -14,8 +14,10 @@ enum ks_status space_counts_get(struct store_txn *txn, uint32_t space, struct sp
 
     key_of_space(&key, space);
     st = txn_get(txn, KV_TENANT_STAT, &key, &value, why);
-    if (st == KS_OK && (value.len != 16 || !bytes_get(value, &at, 8, &found.devices) ||
-                        !bytes_get(value, &at, 8, &found.credentials))) {
+    if (st == KS_OK &&
+        (value.len != SPACE_COUNTS_SIZE || !bytes_get(value, &at, 8, &found.devices) ||
+         !bytes_get(value, &at, 8, &found.credentials) ||
+         !bytes_get(value, &at, 8, &found.parked))) {
         return txn_corrupt(txn, why, "the counters of key space %u have %zu bytes", space,
                            value.len);
     }
@@ -26,8 +28,8 @@ enum ks_status space_counts_get(struct store_txn *txn, uint32_t space, struct sp
     return KS_OK;
 }
 
-enum ks_status space_counts_add(struct store_txn *txn, uint32_t space, int64_t devices,
-                                int64_t credentials, struct ks_failure *why)
+enum ks_status space_counts_add(struct store_txn *txn, uint32_t space, struct space_change by,
+                                struct ks_failure *why)
 {
     struct space_counts counts = {0};
     struct key key;
@@ -38,7 +40,8 @@ enum ks_status space_counts_add(struct store_txn *txn, uint32_t space, int64_t d
     }
     key_of_space(&key, space);
     buf_clear(&txn->scratch);
-    bytes_put(&txn->scratch, counts.devices + (uint64_t)devices, 8);
-    bytes_put(&txn->scratch, counts.credentials + (uint64_t)credentials, 8);
+    bytes_put(&txn->scratch, counts.devices + (uint64_t)by.devices, 8);
+    bytes_put(&txn->scratch, counts.credentials + (uint64_t)by.credentials, 8);
+    bytes_put(&txn->scratch, counts.parked + (uint64_t)by.parked, 8);
     return txn_put(txn, KV_TENANT_STAT, &key, buf_span(&txn->scratch), why);
 }

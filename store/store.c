@@ -12,6 +12,7 @@ enum { STORE_FORMAT = 1 };
 static const char meta_format[] = "format";
 const char meta_next_space[] = "next-space";
 const char meta_outbox_seq[] = "outbox-seq";
+const char meta_dropped[] = "dropped";
 
 /* ---- transactions ---- */
 
@@ -309,10 +310,12 @@ enum ks_status store_stat(struct store_txn *txn, struct store_stat *out, struct 
     if (st == KS_OK) {
         st = count_live(txn, &found, why);
     }
+    if (st == KS_OK) {
+        st = store_outbox_depth(txn, &found.outbox, why);
+    }
     if (st != KS_OK) {
         return st;
     }
-    found.outbox = kv.entries[KV_OUTBOX];
     found.purging = kv.entries[KV_PURGE];
     found.bytes_used = kv.bytes_used;
     found.bytes_map = kv.bytes_map;

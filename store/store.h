@@ -219,7 +219,7 @@ KS_MUST_CHECK enum ks_status store_device_insert(struct store_txn *txn, uint32_t
 KS_MUST_CHECK enum ks_status store_device_replace(struct store_txn *txn, uint32_t space,
                                                   const struct store_device *device,
                                                   struct ks_failure *why);
-/* Removes the device with its credentials and counts it out. */
+/* Removes the device with its credentials and its parked event, and counts it out. */
 KS_MUST_CHECK enum ks_status store_device_delete(struct store_txn *txn, uint32_t space,
                                                  struct span id, struct ks_failure *why);
 /* Gives the tenant a new, empty key space; the old one goes to the purge list. *space: the new. */
@@ -280,15 +280,78 @@ KS_MUST_CHECK enum ks_status store_credential_delete(struct store_txn *txn, uint
 KS_MUST_CHECK enum ks_status store_purge(struct store_txn *txn, size_t limit, size_t *removed,
                                          bool *done, struct ks_failure *why);
 
-/* ---- outbox: the events issue fills it; the table and its sequence are part of the format ---- */
+/* ---- outbox: messages that wait for the broker to accept them (store/outbox.c) ----
+ *
+ * Two queues, events and notifications, with one sequence. An event that the broker will not have
+ * is parked: it stays with its device, out of the queue's way. */
 
-/* Appends; *seq is larger than that of every entry before, also over restarts and deletions. */
-KS_MUST_CHECK enum ks_status store_outbox_append(struct store_txn *txn, struct span entry,
+enum store_outbox_kind {
+    STORE_OUTBOX_EVENT = 1,         /* a device was provisioned */
+    STORE_OUTBOX_TENANT_CHANGE = 2, /* a notification about a tenant */
+    STORE_OUTBOX_DEVICE_CHANGE =
+        3, /* about a device, its credentials, or all devices of a tenant */
+};
+
+enum store_queue { STORE_EVENTS, STORE_NOTIFICATIONS, STORE_QUEUES };
+
+enum { STORE_OUTBOX_BODY_MAX = 4096 };
+
+struct store_outbox_entry {
+    enum store_outbox_kind kind;
+    uint32_t space; /* of the tenant, when it was written */
+    int64_t created_ms;
+    struct span tenant_id;
+    struct span device_id;  /* empty: about the tenant, or all its devices */
+    struct span gateway_id; /* of an event: through which the device came; empty: none */
+    struct span body;       /* of a notification: its JSON */
+};
+
+/* Appends to the queue of its kind; *seq is larger than that of every entry before, also over
+ * restarts and deletions. */
+KS_MUST_CHECK enum ks_status store_outbox_append(struct store_txn *txn,
+                                                 const struct store_outbox_entry *entry,
                                                  uint64_t *seq, struct ks_failure *why);
-KS_MUST_CHECK enum ks_status store_outbox_next(struct store_txn *txn, uint64_t after, uint64_t *seq,
-                                               struct span *entry, struct ks_failure *why);
-KS_MUST_CHECK enum ks_status store_outbox_delete(struct store_txn *txn, uint64_t seq,
+/* The first entry of a queue whose number is above `after`. KS_NOT_FOUND at the end. */
+KS_MUST_CHECK enum ks_status store_outbox_next(struct store_txn *txn, enum store_queue queue,
+                                               uint64_t after, uint64_t *seq,
+                                               struct store_outbox_entry *out,
+                                               struct ks_failure *why);
+/* KS_OK also if it was not there. */
+KS_MUST_CHECK enum ks_status store_outbox_delete(struct store_txn *txn, enum store_queue queue,
+                                                 uint64_t seq, struct ks_failure *why);
+/* Takes an event out of the queue and keeps it with its device; *parked is false if that has gone,
+ * and the event with it. KS_NOT_FOUND: no such event in the queue. */
+KS_MUST_CHECK enum ks_status store_outbox_park(struct store_txn *txn, uint64_t seq, bool *parked,
+                                               struct ks_failure *why);
+/* Puts at most `limit` parked events back into the queue, where they were; *moved of them. */
+KS_MUST_CHECK enum ks_status store_outbox_unpark(struct store_txn *txn, size_t limit, size_t *moved,
                                                  struct ks_failure *why);
+/* Parked events of a key space. */
+KS_MUST_CHECK enum ks_status store_parked_count(struct store_txn *txn, uint32_t space,
+                                                uint64_t *count, struct ks_failure *why);
+
+/* Deletes the oldest notification, and counts that for ever. */
+KS_MUST_CHECK enum ks_status store_outbox_drop_oldest(struct store_txn *txn,
+                                                      struct ks_failure *why);
+
+struct store_outbox_depth {
+    uint64_t waiting[STORE_QUEUES];
+    uint64_t parked;  /* those of deleted tenants included until they are swept */
+    uint64_t dropped; /* notifications, since the store was made */
+};
+KS_MUST_CHECK enum ks_status
+store_outbox_depth(struct store_txn *txn, struct store_outbox_depth *out, struct ks_failure *why);
+
+enum store_event_state {
+    STORE_EVENT_NONE, /* the device has none */
+    STORE_EVENT_QUEUED,
+    STORE_EVENT_PARKED,
+    STORE_EVENT_SENT, /* the broker has accepted it */
+};
+/* What has become of a device's provisioning event. */
+KS_MUST_CHECK enum ks_status store_event_state(struct store_txn *txn, uint32_t space,
+                                               const struct store_device *device,
+                                               enum store_event_state *out, struct ks_failure *why);
 
 /* ---- inspection ---- */
 
@@ -296,7 +359,7 @@ struct store_stat {
     uint64_t tenants;
     uint64_t devices; /* of these tenants: what waits to be purged is not counted */
     uint64_t credentials;
-    uint64_t outbox;
+    struct store_outbox_depth outbox;
     uint64_t purging; /* key spaces on the purge list */
     uint64_t bytes_used;
     uint64_t bytes_map;

@@ -278,7 +278,7 @@ static enum ks_status put_in_new_space(struct store_txn *txn, const struct store
     if (st == KS_OK) {
         st = add_indexes(txn, tenant, *space, why);
     }
-    return st == KS_OK ? space_counts_add(txn, *space, 0, 0, why) : st;
+    return st == KS_OK ? space_counts_add(txn, *space, (struct space_change){0}, why) : st;
 }
 
 enum ks_status store_tenant_insert(struct store_txn *txn, const struct store_tenant *tenant,

@@ -71,3 +71,4 @@ KS_MUST_CHECK enum ks_status txn_meta_put(struct store_txn *txn, const char *nam
 /* What META holds beside its format and the instance's id (store.c). */
 extern const char meta_next_space[]; /* the key-space number to be drawn next */
 extern const char meta_outbox_seq[]; /* the last one given to an entry */
+extern const char meta_dropped[];    /* notifications dropped at the bound */

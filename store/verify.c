@@ -8,6 +8,7 @@
 
 #include "store/bytes.h"
 #include "store/record.h"
+#include "store/space_counts.h"
 #include "store/verify.h"
 
 void verify_report(struct verify *v, const char *format, ...)
@@ -222,7 +223,7 @@ static void visit_stat(struct verify *v, struct span key, struct span value)
 {
     bool live;
 
-    if (key.len != 4 || value.len != 16) {
+    if (key.len != 4 || value.len != SPACE_COUNTS_SIZE) {
         verify_report(v, "a counter record has %zu bytes", value.len);
     } else if (!space_is_known(v, key_read_space(key), &live)) {
         verify_report(v, "counters of key space %u, which is nobody's", key_read_space(key));
@@ -368,11 +369,65 @@ static void visit_group(struct verify *v, struct span key, struct span value)
     verify_report(v, "group %.*s lists a device that is not a member", SPAN_ARG(group));
 }
 
-static void visit_outbox(struct verify *v, struct span key, struct span value)
+/* An entry of a queue, or a parked one: its number, its record. */
+static bool check_entry(struct verify *v, struct span number, struct span value, bool of_events)
 {
-    (void)value;
-    if (key.len != 8 || key_read_seq(key) > v->outbox_seq) {
+    struct store_outbox_entry entry;
+
+    if (number.len != 8 || key_read_seq(number) > v->outbox_seq) {
         verify_report(v, "an outbox entry has a number that was never drawn");
+        return false;
+    }
+    if (!record_decode_outbox(value, &entry)) {
+        verify_report(v, "outbox entry %" PRIu64 " cannot be read", key_read_seq(number));
+        return false;
+    }
+    if ((entry.kind == STORE_OUTBOX_EVENT) != of_events || entry.space >= v->next_space) {
+        verify_report(v, "outbox entry %" PRIu64 " is not where it belongs", key_read_seq(number));
+        return false;
+    }
+    return true;
+}
+
+static void visit_event(struct verify *v, struct span key, struct span value)
+{
+    (void)check_entry(v, key, value, true);
+}
+
+static void visit_notification(struct verify *v, struct span key, struct span value)
+{
+    (void)check_entry(v, key, value, false);
+}
+
+/* A parked event is its device's, and in no queue. */
+static void visit_parked(struct verify *v, struct span key, struct span value)
+{
+    struct span number = key.len > 4 ? span_of(key.ptr + 4, key.len - 4) : span_of(NULL, 0);
+    struct store_outbox_entry entry;
+    struct store_device device;
+    struct ks_failure why = {0};
+    struct key queued;
+    struct span found;
+    enum ks_status st;
+
+    if (!in_live_space(v, key, "parked event") || !check_entry(v, number, value, true)) {
+        return;
+    }
+    key_begin(&queued);
+    key_add_text(&queued, number);
+    if (key_is(v, KV_OUTBOX, &queued, &found)) {
+        verify_report(v, "event %" PRIu64 " is parked and queued", key_read_seq(number));
+    }
+    if (!record_decode_outbox(value, &entry) || entry.space != key_read_space(key)) {
+        verify_report(v, "a parked event is not where it belongs");
+        return;
+    }
+    st = store_device_get(v->txn, entry.space, entry.device_id, &device, &why);
+    if (st == KS_NOT_FOUND || (st == KS_OK && device.event_seq != key_read_seq(number))) {
+        verify_report(v, "parked event %" PRIu64 " is not that of device %.*s",
+                      key_read_seq(number), SPAN_ARG(entry.device_id));
+    } else {
+        (void)verify_usable(v, st, &why);
     }
 }
 
@@ -410,7 +465,9 @@ enum ks_status store_verify(struct store_txn *txn, void (*found)(const char *tex
         {KV_AUTH, visit_auth},
         {KV_GATEWAY, visit_gateway},
         {KV_GROUP, visit_group},
-        {KV_OUTBOX, visit_outbox},
+        {KV_OUTBOX, visit_event},
+        {KV_NOTIFICATION, visit_notification},
+        {KV_PARKED, visit_parked},
         {KV_PURGE, visit_purge},
     };
     struct verify v = {.txn = txn, .found = found, .arg = arg};

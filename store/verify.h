@@ -16,6 +16,7 @@
 struct verify_sum {
     uint64_t devices;
     uint64_t credentials;
+    uint64_t parked;
     uint64_t listed; /* credentials, in the lists of the devices */
     /* Hashes of all gateways in `via` less those that are counted: 0 if the counts are right. */
     uint64_t gateways;

@@ -44,6 +44,13 @@ static void sum_credential(struct verify *v, struct span key, struct span value)
     v->sum.credentials++;
 }
 
+static void sum_parked(struct verify *v, struct span key, struct span value)
+{
+    (void)key;
+    (void)value;
+    v->sum.parked++;
+}
+
 static void sum_gateway(struct verify *v, struct span key, struct span value)
 {
     uint64_t count = 0;
@@ -59,7 +66,10 @@ void verify_sums(struct verify *v, uint32_t space, struct span tenant_id)
     static const struct {
         enum kv_table table;
         verify_visit *visit;
-    } passes[] = {{KV_DEVICE, sum_device}, {KV_AUTH, sum_credential}, {KV_GATEWAY, sum_gateway}};
+    } passes[] = {{KV_DEVICE, sum_device},
+                  {KV_AUTH, sum_credential},
+                  {KV_GATEWAY, sum_gateway},
+                  {KV_PARKED, sum_parked}};
     struct space_counts counts = {0};
     struct ks_failure why = {0};
     struct key prefix;
@@ -81,6 +91,10 @@ void verify_sums(struct verify *v, uint32_t space, struct span tenant_id)
                       " credentials, but has %" PRIu64 " and %" PRIu64,
                       SPAN_ARG(tenant_id), counts.devices, counts.credentials, v->sum.devices,
                       v->sum.credentials);
+    }
+    if (counts.parked != v->sum.parked) {
+        verify_report(v, "tenant %.*s counts %" PRIu64 " parked events, but has %" PRIu64,
+                      SPAN_ARG(tenant_id), counts.parked, v->sum.parked);
     }
     if (v->sum.listed != v->sum.credentials) {
         verify_report(

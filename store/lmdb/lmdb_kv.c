@@ -53,7 +53,8 @@ static const char *const table_names[KV_TABLES] = {
     [KV_TENANT_CA] = "tenant_ca", [KV_TENANT_STAT] = "tenant_stat",
     [KV_DEVICE] = "device",       [KV_AUTH] = "auth",
     [KV_GATEWAY] = "gateway",     [KV_GROUP] = "group",
-    [KV_OUTBOX] = "outbox",       [KV_PURGE] = "purge",
+    [KV_OUTBOX] = "outbox",       [KV_NOTIFICATION] = "notification",
+    [KV_PARKED] = "parked",       [KV_PURGE] = "purge",
 };
 
 /* ---- errors ---- */

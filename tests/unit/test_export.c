@@ -168,6 +168,7 @@ static void a_line_that_is_not_taken_ends_it(void **state)
 /* A device as provisioning writes it. */
 static void put(struct store_device *device, bool queued)
 {
+    struct store_outbox_entry event = {.kind = STORE_OUTBOX_EVENT, .tenant_id = SPAN("T1")};
     struct store_txn *txn = NULL;
     uint32_t space;
 
@@ -178,10 +179,12 @@ static void put(struct store_device *device, bool queued)
     assert_ok(store_write_begin(office.registry.store, &txn, why));
     assert_ok(store_tenant_find(txn, SPAN("T1"), &space, why));
     if ((device->flags & STORE_DEVICE_NOTIFIED) == 0) {
-        assert_ok(store_outbox_append(txn, SPAN("event"), &device->event_seq, why));
+        event.space = space;
+        event.device_id = device->id;
+        assert_ok(store_outbox_append(txn, &event, &device->event_seq, why));
     }
     if (!queued && device->event_seq != 0) {
-        assert_ok(store_outbox_delete(txn, device->event_seq, why));
+        assert_ok(store_outbox_delete(txn, STORE_EVENTS, device->event_seq, why));
     }
     assert_ok(store_device_insert(txn, space, device, why));
     assert_ok(store_write_commit(txn, why));

@@ -120,13 +120,16 @@ static void put_provisioned(const char *id, bool queued, uint32_t more_flags)
                                   .updated_ms = REGISTRY_NOW + REGISTRY_DAY,
                                   .document = SPAN("{\"enabled\":true}"),
                                   .answer = SPAN("{}")};
+    struct store_outbox_entry event = {.kind = STORE_OUTBOX_EVENT, .tenant_id = SPAN("T1")};
     uint32_t space;
 
     assert_ok(store_write_begin(office.registry.store, &txn, why));
     assert_ok(store_tenant_find(txn, SPAN("T1"), &space, why));
-    assert_ok(store_outbox_append(txn, SPAN("event"), &device.event_seq, why));
+    event.space = space;
+    event.device_id = device.id;
+    assert_ok(store_outbox_append(txn, &event, &device.event_seq, why));
     if (!queued) {
-        assert_ok(store_outbox_delete(txn, device.event_seq, why));
+        assert_ok(store_outbox_delete(txn, STORE_EVENTS, device.event_seq, why));
     }
     device.event_seq = more_flags != 0 ? 0 : device.event_seq;
     assert_ok(store_device_insert(txn, space, &device, why));

@@ -215,24 +215,50 @@ static struct store_credential credential_example(void)
     };
 }
 
+static struct store_outbox_entry event_example(void)
+{
+    return (struct store_outbox_entry){.kind = STORE_OUTBOX_EVENT,
+                                       .space = 2,
+                                       .created_ms = 1000,
+                                       .tenant_id = SPAN("T1"),
+                                       .device_id = SPAN("D1"),
+                                       .gateway_id = SPAN("G1")};
+}
+
+static struct store_outbox_entry notification_example(void)
+{
+    return (struct store_outbox_entry){.kind = STORE_OUTBOX_TENANT_CHANGE,
+                                       .space = 2,
+                                       .created_ms = 1000,
+                                       .tenant_id = SPAN("T1"),
+                                       .body = SPAN("{}")};
+}
+
 /* A tenant whose devices were deleted once: what is left of them waits in key space 1. */
 static void fill(struct store *store)
 {
     struct store_tenant tenant = tenant_example();
     struct store_device device = device_example();
     struct store_credential credential = credential_example();
+    struct store_outbox_entry event = event_example();
+    struct store_outbox_entry notification = notification_example();
     struct store_txn *txn = NULL;
     uint32_t space = 0;
     uint64_t seq = 0;
+    bool parked = false;
 
     assert_ok(store_write_begin(store, &txn, why));
     assert_ok(store_tenant_insert(txn, &tenant, &space, why));
     assert_int_equal(space, 1);
     assert_ok(store_device_delete_all(txn, &space, why));
     assert_int_equal(space, 2);
-    assert_ok(store_outbox_append(txn, SPAN("event"), &seq, why));
+    assert_ok(store_outbox_append(txn, &event, &seq, why));
+    assert_ok(store_outbox_append(txn, &notification, &seq, why));
     assert_ok(store_device_insert(txn, space, &device, why));
     assert_ok(store_credential_put(txn, space, &credential, why));
+    assert_ok(store_outbox_park(txn, 1, &parked, why));
+    assert_true(parked);
+    assert_ok(store_outbox_append(txn, &event, &seq, why));
     assert_ok(store_write_commit(txn, why));
 }
 
@@ -271,7 +297,8 @@ static void a_store_holds_what_the_manual_shows(void **state)
         [KV_TENANT_CA] = "tenant_ca", [KV_TENANT_STAT] = "tenant_stat",
         [KV_DEVICE] = "device",       [KV_AUTH] = "auth",
         [KV_GATEWAY] = "gateway",     [KV_GROUP] = "group",
-        [KV_OUTBOX] = "outbox",       [KV_PURGE] = "purge",
+        [KV_OUTBOX] = "outbox",       [KV_NOTIFICATION] = "notification",
+        [KV_PARKED] = "parked",       [KV_PURGE] = "purge",
     };
     struct buf manual = {0};
     struct kv *kv = array_kv_open(NULL);

@@ -52,6 +52,8 @@ static int set_up(void **state)
                                   .alias = SPAN("plant"),
                                   .document = SPAN("{}"),
                                   .answer = {.text = SPAN("{}")}};
+    struct store_outbox_entry event = {
+        .kind = STORE_OUTBOX_EVENT, .tenant_id = SPAN("T1"), .device_id = SPAN("D1")};
     struct store_txn *txn = NULL;
     uint64_t seq;
 
@@ -65,7 +67,8 @@ static int set_up(void **state)
     assert_ok(store_tenant_insert(txn, &tenant, &space, why));
     insert_device(txn, SPAN("old"), via, 1);
     assert_ok(store_device_delete_all(txn, &space, why));
-    assert_ok(store_outbox_append(txn, SPAN("event"), &seq, why));
+    event.space = space;
+    assert_ok(store_outbox_append(txn, &event, &seq, why));
     insert_device(txn, SPAN("D1"), via, 4);
     insert_device(txn, SPAN("D2"), via, 1);
     insert_device(txn, span_of(long_id, sizeof(long_id)), via, 0);
@@ -232,6 +235,12 @@ static void any_cut_value_is_found(void **state)
     buf_done(&value);
 }
 
+/* Outbox entries of tenant T1 in key space 2: the event of device D1, a change of the tenant. */
+#define HEAD(kind)   "\x01\x01" kind "\0\x02\0\0\0\0\0\0\0\0\0\0\0"
+#define EVENT        HEAD("\x01") "\x02\0\0\0\x02\0\0\0\0\0\0\0\0\0\0\0T1D1"
+#define OTHER_EVENT  HEAD("\x01") "\x02\0\0\0\x02\0\0\0\0\0\0\0\0\0\0\0T1D9"
+#define NOTIFICATION HEAD("\x02") "\x02\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0T1{}"
+
 /* Entries that nothing else names. */
 static void any_entry_too_many_is_found(void **state)
 {
@@ -249,8 +258,8 @@ static void any_entry_too_many_is_found(void **state)
         {KV_TENANT_CA, SPAN("\0CN=x\0\0\0\0\x02"), SPAN("CN=x"), "no such CA"},
         {KV_TENANT_CA, SPAN("\0CN=x\0\0\0\0\x02"), SPAN("CN=ca"), "where it belongs"},
         {KV_TENANT_CA, SPAN("short"), SPAN(""), "bytes"},
-        {KV_TENANT_STAT, SPAN("\0\0\0\x09"), SPAN("0123456701234567"), "nobody's"},
-        {KV_TENANT_STAT, SPAN("\0\0\0\x02"), SPAN("0123456701234567"), "counts"},
+        {KV_TENANT_STAT, SPAN("\0\0\0\x09"), SPAN("012345670123456701234567"), "nobody's"},
+        {KV_TENANT_STAT, SPAN("\0\0\0\x02"), SPAN("012345670123456701234567"), "counts"},
         {KV_DEVICE,
          SPAN("\0\0\0\x09"
               "D1"),
@@ -279,6 +288,14 @@ static void any_entry_too_many_is_found(void **state)
          SPAN(""), "not a member"},
         {KV_OUTBOX, SPAN("\0\0\0\0\0\0\0\x02"), SPAN(""), "never drawn"},
         {KV_OUTBOX, SPAN("short"), SPAN(""), "never drawn"},
+        {KV_OUTBOX, SPAN("\0\0\0\0\0\0\0\x01"), SPAN("x"), "cannot be read"},
+        {KV_OUTBOX, SPAN("\0\0\0\0\0\0\0\x01"), SPAN(NOTIFICATION), "where it belongs"},
+        {KV_NOTIFICATION, SPAN("\0\0\0\0\0\0\0\x02"), SPAN(NOTIFICATION), "never drawn"},
+        {KV_NOTIFICATION, SPAN("\0\0\0\0\0\0\0\x01"), SPAN(EVENT), "where it belongs"},
+        {KV_PARKED, SPAN("\0\0\0\x09\0\0\0\0\0\0\0\x01"), SPAN(EVENT), "nobody's"},
+        {KV_PARKED, SPAN("\0\0\0\x02\0\0\0\0\0\0\0\x01"), SPAN(EVENT), "parked and queued"},
+        {KV_PARKED, SPAN("\0\0\0\x02\0\0\0\0\0\0\0\x01"), SPAN(OTHER_EVENT), "not that of device"},
+        {KV_PARKED, SPAN("\0\0\0\x02\0\0\0\0\0\0\0\x01"), SPAN(EVENT), "counts 0 parked"},
         {KV_PURGE, SPAN("\0\0\0\x09"), SPAN(""), "never drawn"},
         {KV_PURGE, SPAN("\0\0\0\x02"), SPAN(""), "to be purged"},
         {KV_META, SPAN("next-space"), SPAN("\x02\0\0\0\0\0\0\0"), "never drawn"},
@@ -311,7 +328,9 @@ static void use_all(void)
     struct store_device device;
     struct store_credential credential;
     struct store_stat stat;
-    struct span entry;
+    struct store_outbox_entry entry;
+    const struct store_outbox_entry event = {
+        .kind = STORE_OUTBOX_EVENT, .tenant_id = SPAN("T1"), .device_id = SPAN("D1")};
     uint32_t spaces[4];
     uint32_t number;
     uint64_t seq;
@@ -358,8 +377,11 @@ static void use_all(void)
             (void)!store_purge(txn, 100, &count, &flag, NULL);
             break;
         case 11:
-            (void)!store_outbox_next(txn, 0, &seq, &entry, NULL);
-            (void)!store_outbox_append(txn, SPAN("x"), &seq, NULL);
+            (void)!store_outbox_next(txn, STORE_EVENTS, 0, &seq, &entry, NULL);
+            (void)!store_outbox_append(txn, &event, &seq, NULL);
+            (void)!store_outbox_park(txn, 1, &flag, NULL);
+            (void)!store_outbox_unpark(txn, 10, &count, NULL);
+            (void)!store_outbox_drop_oldest(txn, NULL);
             break;
         case 12:
             (void)!store_stat(txn, &stat, NULL);

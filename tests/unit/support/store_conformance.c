@@ -121,6 +121,21 @@ static void insert_device(uint32_t space, const char *id)
     assert_ok(store_credential_put(txn, space, &credential, why));
 }
 
+static void purge_all(void)
+{
+    bool done = false;
+
+    while (!done) {
+        size_t removed = 0;
+
+        begin();
+        assert_ok(store_purge(txn, 3, &removed, &done, why));
+        assert_true(removed <= 3);
+        commit();
+        verify();
+    }
+}
+
 /* ---- tenants ---- */
 
 static void a_tenant_is_found_by_id_alias_and_ca_only_after_commit(void **state)
@@ -400,21 +415,6 @@ static void gateways_are_counted_through_every_change(void **state)
 
 /* ---- what goes away ---- */
 
-static void purge_all(void)
-{
-    bool done = false;
-
-    while (!done) {
-        size_t removed = 0;
-
-        begin();
-        assert_ok(store_purge(txn, 3, &removed, &done, why));
-        assert_true(removed <= 3);
-        commit();
-        verify();
-    }
-}
-
 static uint64_t stat_devices(void)
 {
     struct store_txn *r = reader();
@@ -503,31 +503,226 @@ static void an_aborted_transaction_leaves_nothing(void **state)
     store_reader_close(r);
 }
 
+/* ---- outbox ---- */
+
+static uint64_t append_event(uint32_t space, const char *device)
+{
+    const struct store_outbox_entry entry = {.kind = STORE_OUTBOX_EVENT,
+                                             .space = space,
+                                             .created_ms = 9,
+                                             .tenant_id = SPAN("T1"),
+                                             .device_id = span_cstr(device),
+                                             .gateway_id = SPAN("G1")};
+    uint64_t seq = 0;
+
+    assert_ok(store_outbox_append(txn, &entry, &seq, why));
+    return seq;
+}
+
+static uint64_t append_notification(const char *body)
+{
+    const struct store_outbox_entry entry = {
+        .kind = STORE_OUTBOX_TENANT_CHANGE, .tenant_id = SPAN("T1"), .body = span_cstr(body)};
+    uint64_t seq = 0;
+
+    assert_ok(store_outbox_append(txn, &entry, &seq, why));
+    return seq;
+}
+
+static void insert_provisioned(uint32_t space, const char *id)
+{
+    struct store_device device = device_of(id);
+
+    device.event_seq = append_event(space, id);
+    assert_ok(store_device_insert(txn, space, &device, why));
+}
+
+static enum store_event_state state_of(uint32_t space, const char *id)
+{
+    enum store_event_state found = STORE_EVENT_NONE;
+    struct store_device device;
+    struct store_txn *r = reader();
+
+    assert_ok(store_device_get(r, space, span_cstr(id), &device, why));
+    assert_ok(store_event_state(r, space, &device, &found, why));
+    store_reader_close(r);
+    return found;
+}
+
+static struct store_outbox_depth depth(void)
+{
+    struct store_outbox_depth found;
+    struct store_txn *r = reader();
+
+    assert_ok(store_outbox_depth(r, &found, why));
+    store_reader_close(r);
+    return found;
+}
+
+static uint64_t first_of(enum store_queue queue)
+{
+    struct store_outbox_entry entry;
+    struct store_txn *r = reader();
+    uint64_t seq = 0;
+
+    assert_ok(store_outbox_next(r, queue, 0, &seq, &entry, why));
+    store_reader_close(r);
+    return seq;
+}
+
 static void outbox_numbers_never_go_back(void **state)
 {
     uint64_t first = 0;
     uint64_t second = 0;
     uint64_t seq = 0;
-    struct span entry;
+    uint32_t space;
+    struct store_outbox_entry entry;
     struct store_txn *r;
 
     (void)state;
     begin();
-    assert_ok(store_outbox_append(txn, SPAN("one"), &first, why));
+    space = insert_tenant("T1");
+    first = append_event(space, "D1");
     commit();
     begin();
-    assert_ok(store_outbox_delete(txn, first, why));
+    assert_ok(store_outbox_delete(txn, STORE_EVENTS, first, why));
     commit();
     begin();
-    assert_ok(store_outbox_append(txn, SPAN("two"), &second, why));
+    second = append_event(space, "D2");
     commit();
     assert_true(second > first);
     r = reader();
-    assert_ok(store_outbox_next(r, 0, &seq, &entry, why));
+    assert_ok(store_outbox_next(r, STORE_EVENTS, 0, &seq, &entry, why));
     assert_int_equal(seq, second);
-    assert_span(entry, "two");
-    assert_status(KS_NOT_FOUND, store_outbox_next(r, second, &seq, &entry, why));
+    assert_int_equal(entry.kind, STORE_OUTBOX_EVENT);
+    assert_int_equal(entry.space, space);
+    assert_int_equal(entry.created_ms, 9);
+    assert_span(entry.tenant_id, "T1");
+    assert_span(entry.device_id, "D2");
+    assert_span(entry.gateway_id, "G1");
+    assert_int_equal(entry.body.len, 0);
+    assert_status(KS_NOT_FOUND, store_outbox_next(r, STORE_EVENTS, second, &seq, &entry, why));
     store_reader_close(r);
+}
+
+static void events_and_notifications_queue_apart_and_are_counted(void **state)
+{
+    uint64_t event;
+    uint64_t note;
+    uint64_t seq = 0;
+    struct store_outbox_entry entry;
+    struct store_txn *r;
+
+    (void)state;
+    begin();
+    event = append_event(insert_tenant("T1"), "D1");
+    note = append_notification("{}");
+    (void)append_notification("{}");
+    assert_true(note > event);
+    commit();
+    assert_int_equal(depth().waiting[STORE_EVENTS], 1);
+    assert_int_equal(depth().waiting[STORE_NOTIFICATIONS], 2);
+    r = reader();
+    assert_ok(store_outbox_next(r, STORE_NOTIFICATIONS, 0, &seq, &entry, why));
+    assert_int_equal(seq, note);
+    assert_int_equal(entry.kind, STORE_OUTBOX_TENANT_CHANGE);
+    assert_span(entry.body, "{}");
+    store_reader_close(r);
+    begin();
+    assert_ok(store_outbox_drop_oldest(txn, why));
+    assert_ok(store_outbox_delete(txn, STORE_NOTIFICATIONS, note, why)); /* gone: fine */
+    commit();
+    assert_int_equal(first_of(STORE_NOTIFICATIONS), note + 1);
+    assert_int_equal(depth().dropped, 1);
+    reopen();
+    assert_int_equal(depth().dropped, 1);
+    assert_int_equal(depth().waiting[STORE_EVENTS], 1);
+}
+
+static void a_parked_event_stays_with_its_device_and_can_be_queued_again(void **state)
+{
+    uint64_t count = 0;
+    uint64_t seq;
+    size_t moved = 0;
+    bool parked = false;
+    uint32_t space;
+
+    (void)state;
+    begin();
+    space = insert_tenant("T1");
+    insert_provisioned(space, "D1");
+    insert_provisioned(space, "D2");
+    commit();
+    assert_int_equal(state_of(space, "D1"), STORE_EVENT_QUEUED);
+    seq = first_of(STORE_EVENTS);
+    begin();
+    assert_ok(store_outbox_park(txn, seq, &parked, why));
+    assert_true(parked);
+    assert_status(KS_NOT_FOUND, store_outbox_park(txn, seq, &parked, why));
+    assert_ok(store_parked_count(txn, space, &count, why));
+    assert_int_equal(count, 1);
+    commit();
+    assert_int_equal(state_of(space, "D1"), STORE_EVENT_PARKED);
+    assert_int_equal(state_of(space, "D2"), STORE_EVENT_QUEUED);
+    assert_int_equal(depth().waiting[STORE_EVENTS], 1);
+    assert_int_equal(depth().parked, 1);
+    begin();
+    assert_ok(store_outbox_unpark(txn, 10, &moved, why));
+    assert_int_equal(moved, 1);
+    commit();
+    assert_int_equal(first_of(STORE_EVENTS), seq); /* where it was */
+    assert_int_equal(depth().parked, 0);
+    begin();
+    assert_ok(store_outbox_delete(txn, STORE_EVENTS, seq, why));
+    commit();
+    assert_int_equal(state_of(space, "D1"), STORE_EVENT_SENT);
+}
+
+static void parked_events_go_with_their_device(void **state)
+{
+    uint64_t count = 0;
+    size_t moved = 0;
+    bool parked = false;
+    uint32_t space;
+    uint32_t again;
+
+    (void)state;
+    begin();
+    space = insert_tenant("T1");
+    for (int i = 0; i < 4; i++) {
+        static const char *const ids[] = {"D1", "D2", "D3", "D4"};
+
+        insert_provisioned(space, ids[i]);
+    }
+    commit();
+    begin();
+    assert_ok(store_device_delete(txn, space, SPAN("D1"), why));
+    assert_ok(store_outbox_park(txn, first_of(STORE_EVENTS), &parked, why));
+    assert_false(parked); /* there is nobody it could stay with */
+    commit();
+    begin();
+    assert_ok(store_outbox_park(txn, first_of(STORE_EVENTS), &parked, why));
+    assert_true(parked);
+    assert_ok(store_device_delete(txn, space, SPAN("D2"), why));
+    assert_ok(store_parked_count(txn, space, &count, why));
+    assert_int_equal(count, 0);
+    commit();
+    assert_int_equal(depth().parked, 0);
+    begin();
+    assert_ok(store_outbox_park(txn, first_of(STORE_EVENTS), &parked, why));
+    assert_true(parked);
+    commit();
+    again = space;
+    begin();
+    assert_ok(store_device_delete_all(txn, &again, why));
+    assert_ok(store_outbox_unpark(txn, 10, &moved, why));
+    assert_int_equal(moved, 0);
+    assert_ok(store_outbox_park(txn, first_of(STORE_EVENTS), &parked, why));
+    assert_false(parked);
+    commit();
+    purge_all();
+    assert_int_equal(depth().parked, 0);
+    assert_int_equal(depth().waiting[STORE_EVENTS], 0);
 }
 
 /* ---- snapshots, generations, reopening ---- */
@@ -622,7 +817,6 @@ static void only_committed_changes_of_tenants_move_the_generation(void **state)
 {
     uint64_t generation;
     uint32_t space;
-    uint64_t seq;
 
     (void)state;
     begin();
@@ -636,7 +830,7 @@ static void only_committed_changes_of_tenants_move_the_generation(void **state)
     store_write_abort(txn);
     begin();
     insert_device(space, "D1");
-    assert_ok(store_outbox_append(txn, SPAN("event"), &seq, why));
+    (void)append_event(space, "D1");
     commit();
     begin();
     assert_status(KS_EXISTS,
@@ -669,8 +863,8 @@ static void what_was_committed_is_there_after_reopening(void **state)
     begin();
     space = insert_tenant("T1");
     insert_device(space, "D1");
-    assert_ok(store_outbox_append(txn, SPAN("event"), &seq, why));
-    assert_ok(store_outbox_delete(txn, seq, why));
+    seq = append_event(space, "D1");
+    assert_ok(store_outbox_delete(txn, STORE_EVENTS, seq, why));
     commit();
     r = reader();
     assert_ok(store_stat(r, &before, why));
@@ -691,7 +885,7 @@ static void what_was_committed_is_there_after_reopening(void **state)
     begin();
     again = insert_tenant("T1");
     assert_true(again > space); /* never reused */
-    assert_ok(store_outbox_append(txn, SPAN("event"), &next, why));
+    next = append_event(again, "D1");
     assert_true(next > seq);
     commit();
     purge_all();
@@ -929,6 +1123,9 @@ int store_conformance_run(const struct store_engine *engine)
         CONFORMS(emptying_a_tenant_gives_it_a_new_key_space),
         CONFORMS(an_aborted_transaction_leaves_nothing),
         CONFORMS(outbox_numbers_never_go_back),
+        CONFORMS(events_and_notifications_queue_apart_and_are_counted),
+        CONFORMS(a_parked_event_stays_with_its_device_and_can_be_queued_again),
+        CONFORMS(parked_events_go_with_their_device),
         CONFORMS(a_reader_keeps_its_snapshot_and_its_spans),
         CONFORMS(what_was_found_may_be_put_again),
         CONFORMS(only_committed_changes_of_tenants_move_the_generation),
