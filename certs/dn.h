@@ -9,12 +9,20 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "base/span.h"
 #include "base/status.h"
 
 /* Appends the text of a DER-encoded Name. An empty Name is the empty text. */
 KS_MUST_CHECK enum ks_status dn_from_der(struct span der, struct buf *out, struct ks_failure *why);
+/*
+ * The value of the attribute with this keyword (CN, OU, O) that Hono's id templates mean, appended
+ * as it is, without escapes. Which one of several: docs/names.md. False, nothing appended: there is
+ * none, or the one that is meant is empty or no text.
+ */
+KS_MUST_CHECK bool dn_find_attribute(struct span der, const char *keyword, struct buf *out);
 /* Parses a DN as X500Principal(String) does and appends its normal form. */
 KS_MUST_CHECK enum ks_status dn_normalize(struct span text, struct buf *out,
                                           struct ks_failure *why);

@@ -8,8 +8,7 @@
 
 enum { TAG_SEQUENCE = 0x30, TAG_SET = 0x31, TAG_OID = 0x06 };
 
-/* Of an attribute that is printed with one; every other is printed as OID and hex. */
-static const char *keyword_of(struct span oid)
+const char *dn_keyword_of(struct span oid)
 {
     for (size_t i = 0; i < dn_keyword_count; i++) {
         if (dn_keywords[i].printed && span_eq(oid, dn_keywords[i].oid)) {
@@ -19,14 +18,13 @@ static const char *keyword_of(struct span oid)
     return NULL;
 }
 
-/* The string types whose bytes Java prints as text; others come as hex. */
-static bool is_text_tag(uint8_t tag)
+bool dn_is_text(uint8_t tag)
 {
     return tag == DN_TAG_UTF8 || tag == DN_TAG_PRINTABLE || tag == DN_TAG_T61 ||
            tag == DN_TAG_IA5 || tag == DN_TAG_GENERAL || tag == DN_TAG_BMP;
 }
 
-static void add_hex(struct buf *out, struct span bytes)
+void dn_add_hex(struct buf *out, struct span bytes)
 {
     static const char hex[] = "0123456789abcdef";
 
@@ -37,8 +35,7 @@ static void add_hex(struct buf *out, struct span bytes)
     }
 }
 
-/* Dotted decimal. False: not an OID. */
-static bool add_oid(struct buf *out, struct span oid)
+bool dn_add_oid(struct buf *out, struct span oid)
 {
     uint64_t arc = 0;
     bool first = true;
@@ -112,27 +109,33 @@ static void add_text(struct buf *out, struct span value)
     }
 }
 
-static bool add_attribute(struct buf *out, struct span attribute)
+bool dn_next_attribute(struct span *rdn, struct dn_attribute *out)
 {
+    struct der_value pair;
     struct der_value type;
-    struct der_value value;
-    const char *keyword;
 
-    if (!der_next(&attribute, &type) || type.tag != TAG_OID || !der_next(&attribute, &value) ||
-        attribute.len != 0) {
+    if (!der_next(rdn, &pair) || pair.tag != TAG_SEQUENCE || !der_next(&pair.content, &type) ||
+        type.tag != TAG_OID || !der_next(&pair.content, &out->value) || pair.content.len != 0) {
         return false;
     }
-    keyword = keyword_of(type.content);
+    out->type = type.content;
+    return true;
+}
+
+static bool add_attribute(struct buf *out, const struct dn_attribute *attribute)
+{
+    const char *keyword = dn_keyword_of(attribute->type);
+
     if (keyword != NULL) {
         buf_add_cstr(out, keyword);
-    } else if (!add_oid(out, type.content)) {
+    } else if (!dn_add_oid(out, attribute->type)) {
         return false;
     }
     buf_add_char(out, '=');
-    if (keyword != NULL && is_text_tag(value.tag)) {
-        add_text(out, value.content);
+    if (keyword != NULL && dn_is_text(attribute->value.tag)) {
+        add_text(out, attribute->value.content);
     } else {
-        add_hex(out, value.whole);
+        dn_add_hex(out, attribute->value.whole);
     }
     return true;
 }
@@ -140,18 +143,18 @@ static bool add_attribute(struct buf *out, struct span attribute)
 /* The attributes of one RDN, in the order of the encoding. */
 static bool add_rdn(struct buf *out, struct span rdn)
 {
-    struct der_value attribute;
+    struct dn_attribute attribute;
     bool first = true;
 
     while (rdn.len > 0) {
-        if (!der_next(&rdn, &attribute) || attribute.tag != TAG_SEQUENCE) {
+        if (!dn_next_attribute(&rdn, &attribute)) {
             return false;
         }
         if (!first) {
             buf_add_char(out, '+');
         }
         first = false;
-        if (!add_attribute(out, attribute.content)) {
+        if (!add_attribute(out, &attribute)) {
             return false;
         }
     }

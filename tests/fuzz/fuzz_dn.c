@@ -34,6 +34,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     buf_clear(&once);
     (void)!dn_from_der(span_of(data, size), &once, NULL);
+    buf_clear(&once);
+    if (dn_find_attribute(span_of(data, size), "CN", &once) && once.len == 0) {
+        abort();
+    }
     buf_done(&once);
     buf_done(&twice);
     return 0;

@@ -97,6 +97,161 @@ static void der_is_written_as_java_does(void **state)
     }
 }
 
+/* ---- one attribute of a name ---- */
+
+enum { UTF8 = 0x0C, PRINTABLE = 0x13, UNIVERSAL = 0x1C, BMP = 0x1E };
+
+struct part {
+    bool joins; /* the part before: one RDN of several attributes */
+    const char *keyword;
+    int tag;
+    const char *value;
+    size_t len;
+};
+
+static void add_tlv(struct buf *out, int tag, struct span content)
+{
+    assert_true(content.len < 0x80);
+    buf_add_char(out, (char)tag);
+    buf_add_char(out, (char)content.len);
+    buf_add_span(out, content);
+}
+
+static void add_attribute(struct buf *out, const struct part *part)
+{
+    static const struct {
+        const char *keyword;
+        const char *oid;
+    } types[] = {{"CN", "\x55\x04\x03"},
+                 {"OU", "\x55\x04\x0B"},
+                 {"O", "\x55\x04\x0A"},
+                 {"C", "\x55\x04\x06"},
+                 {"SERIALNUMBER", "\x55\x04\x05"}};
+    struct buf pair;
+
+    buf_init(&pair, 0);
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (strcmp(types[i].keyword, part->keyword) == 0) {
+            add_tlv(&pair, 0x06, span_cstr(types[i].oid));
+        }
+    }
+    add_tlv(&pair, part->tag, span_of(part->value, part->len));
+    add_tlv(out, 0x30, buf_span(&pair));
+    buf_done(&pair);
+}
+
+/* A Name of the parts, in their order. */
+static void make_name(struct buf *out, const struct part *parts)
+{
+    struct buf rdns;
+    struct buf rdn;
+
+    buf_init(&rdns, 0);
+    for (size_t i = 0; parts[i].keyword != NULL;) {
+        buf_init(&rdn, 0);
+        do {
+            add_attribute(&rdn, &parts[i++]);
+        } while (parts[i].keyword != NULL && parts[i].joins);
+        add_tlv(&rdns, 0x31, buf_span(&rdn));
+        buf_done(&rdn);
+    }
+    add_tlv(out, 0x30, buf_span(&rdns));
+    buf_done(&rdns);
+}
+
+#define VALUE(text) .value = (text), .len = sizeof(text) - 1
+#define TEXT(k, v)                                                                                 \
+    {                                                                                              \
+        .keyword = (k), .tag = UTF8, VALUE(v)                                                      \
+    }
+#define JOINED(k, v)                                                                               \
+    {                                                                                              \
+        .joins = true, .keyword = (k), .tag = UTF8, VALUE(v)                                       \
+    }
+#define TAGGED(k, t, v)                                                                            \
+    {                                                                                              \
+        .keyword = (k), .tag = (t), VALUE(v)                                                       \
+    }
+
+/* As LdapName of JDK 17 answers, but for the last group. */
+static void one_attribute_is_found_as_hono_finds_it(void **state)
+{
+    static const struct {
+        struct part parts[5];
+        const char *keyword;
+        const char *found; /* NULL: nothing */
+    } cases[] = {
+        {{TEXT("O", "Acme"), TEXT("OU", "Plant"), TEXT("CN", "dev")}, "CN", "dev"},
+        {{TEXT("O", "Acme"), TEXT("OU", "Plant"), TEXT("CN", "dev")}, "OU", "Plant"},
+        {{TEXT("O", "Acme"), TEXT("OU", "Plant"), TEXT("CN", "dev")}, "O", "Acme"},
+        {{TEXT("O", "Acme")}, "CN", NULL},
+        {{TEXT("OU", "Acme")}, "O", NULL},
+        {{{.keyword = NULL}}, "CN", NULL},
+        /* the first of the encoding, which is the last of the text */
+        {{TEXT("CN", "first"), TEXT("O", "Acme"), TEXT("CN", "second")}, "CN", "first"},
+        /* as it is */
+        {{TEXT("CN", "a,b+c\\ \"#=<>; ")}, "CN", "a,b+c\\ \"#=<>; "},
+        {{TEXT("CN", "  ")}, "CN", "  "},
+        {{TEXT("CN", "$1 {{subject-o}}")}, "CN", "$1 {{subject-o}}"},
+        {{TEXT("CN", "M\xC3\xBC")}, "CN", "M\xC3\xBC"},
+        {{TEXT("CN", "a\xFF")}, "CN", "a\xEF\xBF\xBD"},
+        {{TAGGED("CN", PRINTABLE, "p")}, "CN", "p"},
+        /* the first decides, also when there is nothing to take */
+        {{TEXT("CN", ""), TEXT("CN", "second")}, "CN", NULL},
+        {{TAGGED("CN", UNIVERSAL, "a"), TEXT("CN", "b")}, "CN", NULL},
+        /* several in one RDN: sorted by type, then by value without letter case */
+        {{TEXT("O", "Acme"), TEXT("OU", "x"), JOINED("CN", "dev")}, "CN", "dev"},
+        {{TEXT("O", "a"), JOINED("CN", "dev"), TEXT("O", "shown")}, "O", "shown"},
+        {{TEXT("CN", "b"), JOINED("CN", "a")}, "CN", "a"},
+        {{TEXT("CN", "B"), JOINED("CN", "aa")}, "CN", "aa"},
+        {{TEXT("CN", "a"), JOINED("CN", "A")}, "CN", "a"},
+        {{TEXT("CN", "a"), JOINED("SERIALNUMBER", "7"), TEXT("CN", "shown")}, "CN", "shown"},
+        {{TAGGED("CN", UNIVERSAL, "a"), JOINED("CN", "A")}, "CN", NULL},
+        /* shown by no RDN: LdapName has nothing */
+        {{TEXT("CN", "dev"), JOINED("O", "Acme")}, "O", "Acme"},
+        {{TEXT("CN", "dev"), JOINED("SERIALNUMBER", "7")}, "CN", "dev"},
+        {{TEXT("C", "x"), JOINED("O", ""), TEXT("C", "y"), JOINED("O", "z")}, "O", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct buf name;
+        struct buf out;
+        bool found;
+
+        buf_init(&name, 0);
+        buf_init(&out, 0);
+        make_name(&name, cases[i].parts);
+        found = dn_find_attribute(buf_span(&name), cases[i].keyword, &out);
+        if (found != (cases[i].found != NULL)) {
+            fail_msg("case %zu: found %d", i, found);
+        }
+        assert_span(buf_span(&out), found ? cases[i].found : "");
+        for (size_t n = 0; n < name.len; n++) { /* cut names end in nothing worse than nothing */
+            (void)!dn_find_attribute(span_of(name.ptr, n), cases[i].keyword, &out);
+        }
+        buf_done(&out);
+        buf_done(&name);
+    }
+}
+
+/* The bytes of a BMPString are read as those of the others. */
+static void a_found_value_may_hold_a_nul(void **state)
+{
+    static const struct part parts[] = {TAGGED("CN", BMP, "\0A"), {.keyword = NULL}};
+    struct buf name;
+    struct buf out;
+
+    (void)state;
+    buf_init(&name, 0);
+    buf_init(&out, 0);
+    make_name(&name, parts);
+    assert_true(dn_find_attribute(buf_span(&name), "CN", &out));
+    assert_true(span_eq(buf_span(&out), SPAN("\0A")));
+    buf_done(&out);
+    buf_done(&name);
+}
+
 static void length_is_bounded(void **state)
 {
     char text[5000];
@@ -119,6 +274,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_is_normalised_as_java_does),
         cmocka_unit_test(der_is_written_as_java_does),
+        cmocka_unit_test(one_attribute_is_found_as_hono_finds_it),
+        cmocka_unit_test(a_found_value_may_hold_a_nul),
         cmocka_unit_test(length_is_bounded),
     };
 
