@@ -10,6 +10,7 @@
 #include "base/digest.h"
 #include "service/answer.h"
 #include "service/credential_read.h"
+#include "service/ids.h"
 #include "service/json_text.h"
 #include "service/management_job.h"
 #include "service/passwords.h"
@@ -110,33 +111,20 @@ static void fail(struct management_response *response, enum ks_status status,
 
 /* ---- what requests name ---- */
 
-static bool is_id(struct span id, const char *besides)
-{
-    for (size_t i = 0; i < id.len; i++) {
-        char c = id.ptr[i];
-
-        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
-            (c == '\0' || strchr(besides, c) == NULL)) {
-            return false;
-        }
-    }
-    return id.len > 0 && id.len <= STORE_ID_MAX;
-}
-
 static enum ks_status check_ids(const struct management_operation *operation,
                                 const struct management_request *request, struct ks_failure *why)
 {
     bool draws_tenant = operation->creates && !operation->of_device;
 
-    if (!is_id(request->tenant_id, "-_.") && !(draws_tenant && request->tenant_id.len == 0)) {
+    if (!ids_is_tenant(request->tenant_id) && !(draws_tenant && request->tenant_id.len == 0)) {
         return ks_fail(why, KS_INVALID, REASON_BAD_REQUEST,
-                       "a tenant id must have 1 to %d of the characters a-z, A-Z, 0-9 and -_.",
+                       "a tenant id must have 1 to %d of the characters " IDS_OF_TENANTS,
                        STORE_ID_MAX);
     }
-    if (operation->of_device && !is_id(request->device_id, "-_.:=") &&
+    if (operation->of_device && !ids_is_device(request->device_id) &&
         !(operation->creates && request->device_id.len == 0)) {
         return ks_fail(why, KS_INVALID, REASON_BAD_REQUEST,
-                       "a device id must have 1 to %d of the characters a-z, A-Z, 0-9 and -_.:=",
+                       "a device id must have 1 to %d of the characters " IDS_OF_DEVICES,
                        STORE_ID_MAX);
     }
     return KS_OK;
