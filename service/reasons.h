@@ -16,6 +16,7 @@
 #define REASON_SUBJECT_MISMATCH   "subject-mismatch"
 #define REASON_NOT_A_CERTIFICATE  "not-a-certificate"
 #define REASON_TEMPLATE_UNFILLED  "template-unfilled"
+#define REASON_BAD_DEVICE_ID      "bad-device-id"
 #define REASON_ID_TAKEN           "id-taken"
 #define REASON_ALIAS_TAKEN        "alias-taken"
 #define REASON_CA_TAKEN           "ca-taken"
