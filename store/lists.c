@@ -86,8 +86,10 @@ bool store_strings_next(struct span list, size_t *offset, struct span *out)
     return true;
 }
 
-/* ---- CAs: flags (4), not-before (8), not-after (8), key hash (32), DN and key with lengths (4)
- * ---- */
+/* ---- CAs: flags (4), not-before (8), not-after (8), key hash (32), DN, key, device id template
+ * and auth-id template with their lengths (4) ---- */
+
+enum { CA_PARTS = 4 };
 
 struct span store_cas_encode(struct arena *arena, const struct store_ca *cas, size_t count)
 {
@@ -95,44 +97,62 @@ struct span store_cas_encode(struct arena *arena, const struct store_ca *cas, si
 
     buf_init(&out, 0);
     for (size_t i = 0; i < count; i++) {
+        const struct span parts[CA_PARTS] = {cas[i].subject_dn, cas[i].public_key,
+                                             cas[i].device_id_template, cas[i].auth_id_template};
+
         bytes_put(&out, cas[i].flags, 4);
         bytes_put(&out, (uint64_t)cas[i].not_before_ms, 8);
         bytes_put(&out, (uint64_t)cas[i].not_after_ms, 8);
         buf_add(&out, cas[i].key_hash, sizeof(cas[i].key_hash));
-        bytes_put(&out, cas[i].subject_dn.len, 4);
-        bytes_put(&out, cas[i].public_key.len, 4);
-        buf_add_span(&out, cas[i].subject_dn);
-        buf_add_span(&out, cas[i].public_key);
+        for (size_t k = 0; k < CA_PARTS; k++) {
+            bytes_put(&out, parts[k].len, 4);
+        }
+        for (size_t k = 0; k < CA_PARTS; k++) {
+            buf_add_span(&out, parts[k]);
+        }
     }
     return into_arena(arena, &out);
 }
 
+static bool get_ca_parts(struct span cas, size_t *at, struct store_ca *out)
+{
+    struct span *const parts[CA_PARTS] = {&out->subject_dn, &out->public_key,
+                                          &out->device_id_template, &out->auth_id_template};
+    uint64_t len[CA_PARTS];
+
+    for (size_t k = 0; k < CA_PARTS; k++) {
+        if (!bytes_get(cas, at, 4, &len[k])) {
+            return false;
+        }
+    }
+    for (size_t k = 0; k < CA_PARTS; k++) {
+        if (!bytes_get_span(cas, at, (size_t)len[k], parts[k])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool store_cas_next(struct span cas, size_t *offset, struct store_ca *out)
 {
+    struct store_ca found = {.flags = 0};
     size_t at = *offset;
     uint64_t flags;
     uint64_t from;
     uint64_t until;
-    uint64_t dn_len;
-    uint64_t key_len;
     struct span hash;
-    struct span dn;
-    struct span key;
 
     if (!bytes_get(cas, &at, 4, &flags) || !bytes_get(cas, &at, 8, &from) ||
         !bytes_get(cas, &at, 8, &until) ||
-        !bytes_get_span(cas, &at, sizeof(out->key_hash), &hash) ||
-        !bytes_get(cas, &at, 4, &dn_len) || !bytes_get(cas, &at, 4, &key_len) ||
-        !bytes_get_span(cas, &at, (size_t)dn_len, &dn) ||
-        !bytes_get_span(cas, &at, (size_t)key_len, &key)) {
+        !bytes_get_span(cas, &at, sizeof(found.key_hash), &hash) ||
+        !get_ca_parts(cas, &at, &found)) {
         return false;
     }
-    *out = (struct store_ca){.subject_dn = dn,
-                             .public_key = key,
-                             .not_before_ms = (int64_t)from,
-                             .not_after_ms = (int64_t)until,
-                             .flags = (uint32_t)flags};
-    memcpy(out->key_hash, hash.ptr, sizeof(out->key_hash));
+    found.not_before_ms = (int64_t)from;
+    found.not_after_ms = (int64_t)until;
+    found.flags = (uint32_t)flags;
+    memcpy(found.key_hash, hash.ptr, sizeof(found.key_hash));
+    *out = found;
     *offset = at;
     return true;
 }

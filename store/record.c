@@ -144,7 +144,8 @@ static bool check_cas(struct span list)
     size_t at = 0;
 
     while (store_cas_next(list, &at, &ca)) {
-        if (ca.subject_dn.len > STORE_NAME_MAX || ++count > STORE_CAS_MAX) {
+        if (ca.subject_dn.len > STORE_NAME_MAX || ca.device_id_template.len > STORE_NAME_MAX ||
+            ca.auth_id_template.len > STORE_NAME_MAX || ++count > STORE_CAS_MAX) {
             return false;
         }
     }

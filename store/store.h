@@ -36,7 +36,7 @@ struct kv; /* store/kv.h: the ordered byte map below */
 enum {
     STORE_ID_MAX = 200,    /* tenant and device ids, via and group entries, in bytes */
     STORE_TYPE_MAX = 64,   /* credentials type */
-    STORE_NAME_MAX = 2048, /* auth-id, subject DN, alias: any length up to this */
+    STORE_NAME_MAX = 2048, /* auth-id, subject DN, alias, id template: any length up to this */
     STORE_CAS_MAX = 64,    /* trusted CAs of a tenant */
     STORE_LIST_MAX = 256,  /* via entries, groups, credentials of a device, secrets */
 };
@@ -118,7 +118,9 @@ struct store_ca {
     uint8_t key_hash[32];   /* SHA-256 over subject and public key: the CA's lasting identity */
     int64_t not_before_ms;
     int64_t not_after_ms;
-    uint32_t flags; /* enum store_ca_flags */
+    uint32_t flags;                 /* enum store_ca_flags */
+    struct span device_id_template; /* of devices that are provisioned; empty: none */
+    struct span auth_id_template;   /* of its certificates' holders; empty: their subject DN */
 };
 
 enum store_tenant_flags { STORE_TENANT_ENABLED = 1 };
@@ -178,7 +180,8 @@ KS_MUST_CHECK enum ks_status store_tenant_next(struct store_txn *txn, struct spa
 enum store_device_flags {
     STORE_DEVICE_ENABLED = 1,
     STORE_DEVICE_AUTO_PROVISIONED = 2,
-    STORE_DEVICE_NOTIFIED = 4, /* imported as "notification sent" without an event of ours */
+    STORE_DEVICE_NOTIFIED = 4,    /* imported as "notification sent" without an event of ours */
+    STORE_DEVICE_PROVISIONER = 8, /* a gateway behind which unknown devices are registered */
 };
 
 /* Which credential: the order of the list is the order the operator gave. */

@@ -50,6 +50,8 @@ static bool try_tenant(struct span bytes, struct buf *again)
     }
     while (store_cas_next(tenant.cas, &at, &ca)) {
         expect(ca.subject_dn.len <= STORE_NAME_MAX);
+        expect(ca.device_id_template.len <= STORE_NAME_MAX);
+        expect(ca.auth_id_template.len <= STORE_NAME_MAX);
     }
     expect(at == tenant.cas.len);
     walk_answer(&tenant.answer);

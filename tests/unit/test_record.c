@@ -152,7 +152,9 @@ static struct store_tenant tenant_example(void)
                           .public_key = SPAN("\x30\x59\x30\x13"),
                           .not_before_ms = 1000,
                           .not_after_ms = 2000,
-                          .flags = STORE_CA_AUTO_PROVISIONING};
+                          .flags = STORE_CA_AUTO_PROVISIONING,
+                          .device_id_template = SPAN("{{subject-cn}}"),
+                          .auth_id_template = SPAN("{{subject-o}}")};
     const struct store_segment segment = {
         .from_ms = 1000, .until_ms = 2000, .offset = 15, .len = 2, .enabled = true};
 
@@ -588,6 +590,37 @@ static void what_is_beyond_the_bounds_is_refused(void **state)
     buf_done(&bytes);
 }
 
+static bool ca_is_read(const struct store_ca *ca)
+{
+    struct store_tenant tenant = tenant_example();
+    struct store_tenant found;
+    struct buf bytes;
+    bool ok;
+
+    buf_init(&bytes, 0);
+    tenant.cas = store_cas_encode(&arena, ca, 1);
+    record_encode_tenant(&tenant, &bytes);
+    ok = record_decode_tenant(buf_span(&bytes), 1, &found);
+    buf_done(&bytes);
+    return ok;
+}
+
+static void a_cas_texts_are_bounded(void **state)
+{
+    static const char text[STORE_NAME_MAX + 1] = {'x'};
+    struct store_ca ca = {.public_key = SPAN("key")};
+    struct span *const texts[] = {&ca.subject_dn, &ca.device_id_template, &ca.auth_id_template};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        *texts[i] = span_of(text, STORE_NAME_MAX);
+        assert_true(ca_is_read(&ca));
+        texts[i]->len++;
+        assert_false(ca_is_read(&ca));
+        texts[i]->len = 1;
+    }
+}
+
 static void keys_order_as_numbers_and_names_do(void **state)
 {
     struct key a;
@@ -637,6 +670,7 @@ int main(void)
         RECORD_TEST(no_damaged_byte_leads_astray),
         RECORD_TEST(segments_must_fit_their_text),
         RECORD_TEST(what_is_beyond_the_bounds_is_refused),
+        RECORD_TEST(a_cas_texts_are_bounded),
         RECORD_TEST(keys_order_as_numbers_and_names_do),
         RECORD_TEST(the_longest_keys_fit),
     };

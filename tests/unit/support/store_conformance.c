@@ -145,7 +145,9 @@ static void a_tenant_is_found_by_id_alias_and_ca_only_after_commit(void **state)
                                 .public_key = SPAN("key"),
                                 .not_before_ms = 1,
                                 .not_after_ms = 2,
-                                .flags = STORE_CA_AUTO_PROVISIONING};
+                                .flags = STORE_CA_AUTO_PROVISIONING,
+                                .device_id_template = SPAN("d-{{subject-cn}}"),
+                                .auth_id_template = SPAN("a-{{subject-cn}}")};
     struct store_tenant found;
     struct store_ca found_ca;
     struct store_txn *r = reader();
@@ -179,7 +181,11 @@ static void a_tenant_is_found_by_id_alias_and_ca_only_after_commit(void **state)
     assert_span(found.answer.text, "{\"trusted-ca\":[]}");
     assert_int_equal(found.created_ms, 7);
     assert_true(store_cas_next(found.cas, &at, &found_ca));
+    assert_span(found_ca.subject_dn, "CN=ca");
     assert_span(found_ca.public_key, "key");
+    assert_int_equal(found_ca.flags, STORE_CA_AUTO_PROVISIONING);
+    assert_span(found_ca.device_id_template, "d-{{subject-cn}}");
+    assert_span(found_ca.auth_id_template, "a-{{subject-cn}}");
     assert_false(store_cas_next(found.cas, &at, &found_ca));
     store_reader_close(r);
 }
