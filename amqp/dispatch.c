@@ -58,18 +58,27 @@ static void log_failure(struct home *home, const struct answer *answer)
              log_text(&text, buf_span(&answer->body)));
 }
 
-/* What became of a device that brought a certificate, or was refused for more than being unknown: a
- * line a second at most, which tells how many were left out. */
-static void log_login(struct home *home, const struct return_address *to,
-                      const struct answer *answer)
+/* Devices that were to be provisioned, and logins that were refused for more than being unknown. */
+static bool is_worth_a_line(const struct return_address *to, const struct answer *answer)
+{
+    if (answer->status >= 500) {
+        return false; /* log_failure's */
+    }
+    return answer->provisioning != ANSWER_ORDINARY ||
+           (to->api == &api_credentials && answer->status >= 400 &&
+            strcmp(answer->reason, REASON_UNKNOWN_CREDENTIAL) != 0);
+}
+
+/* What became of a device: a line a second at most, which tells how many were left out. */
+static void log_device(struct home *home, const struct return_address *to,
+                       const struct answer *answer)
 {
     bool refused = answer->status >= 400;
     int64_t now = clock_monotonic_ms();
     struct log_text tenant;
     struct log_text text;
 
-    if (to->api != &api_credentials || answer->status == 200 || answer->status >= 500 ||
-        (refused && strcmp(answer->reason, REASON_UNKNOWN_CREDENTIAL) == 0)) {
+    if (!is_worth_a_line(to, answer)) {
         return;
     }
     if (now - home->login_logged_at < LOG_EVERY_MS) {
@@ -101,7 +110,7 @@ static void send_answer(struct connection *connection, const struct return_addre
     };
 
     log_failure(home, answer);
-    log_login(home, to, answer);
+    log_device(home, to, answer);
     if (reply == NULL) {
         counters_add(home->counters, COUNTER_ANSWERS_DROPPED, 1);
         return;
@@ -120,16 +129,6 @@ static void pending_free(struct pending *pending)
     free(pending);
 }
 
-/* 200: another login of the same device was faster. */
-static void count_outcome(struct home *home, int status)
-{
-    if (status == 201) {
-        counters_add(home->counters, COUNTER_PROVISIONED, 1);
-    } else if (status >= 400) {
-        counters_add(home->counters, COUNTER_PROVISIONING_REFUSED, 1);
-    }
-}
-
 static void pending_answered_on_reactor(struct reactor_post *post, bool discard)
 {
     struct pending *pending = (struct pending *)post;
@@ -143,7 +142,7 @@ static void pending_answered_on_reactor(struct reactor_post *post, bool discard)
         const struct answer *answer = &pending->job->answer;
 
         connection->jobs--;
-        count_outcome(home, answer->status);
+        provisioning_job_count(pending->job, home->counters);
         send_answer(connection, &pending->to, answer);
         link_answered(connection, pending->to.request);
         connection_turn_later(connection);
@@ -161,7 +160,7 @@ static void pending_answered(struct provisioning_job *job)
 
 /* Copies what the answer needs and hands the job to the writer; refuses when that is full. */
 static void submit(struct connection *connection, const struct return_address *to,
-                   const struct provisioning_plan *plan, struct answer *answer)
+                   const struct provisioning_plan *plan)
 {
     struct home *home = connection->home;
     struct pending *pending = calloc(1, sizeof(*pending));
@@ -185,8 +184,8 @@ static void submit(struct connection *connection, const struct return_address *t
     pending->job->owner = pending;
     st = writer_submit(home->options->service->writer, WRITER_AMQP, &pending->job->writer, &why);
     if (st != KS_OK) {
-        answer_refuse(answer, st, &why);
-        send_answer(connection, to, answer);
+        provisioning_job_refuse(pending->job, st, &why);
+        send_answer(connection, to, &pending->job->answer);
         pending_free(pending);
         return;
     }
@@ -256,7 +255,7 @@ static void run(struct link *link, const struct request *request, struct link *r
         st = link->api->handle(&call, answer, &plan);
     }
     if (st == KS_NEEDS_WRITE) {
-        submit(connection, &to, &plan, answer);
+        submit(connection, &to, &plan);
     } else {
         send_answer(connection, &to, answer);
     }

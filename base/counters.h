@@ -24,6 +24,7 @@
     X(ANSWERS, "answers", "AMQP answers sent")                                                     \
     X(ANSWERS_DROPPED, "answers_dropped", "answers whose connection or link had gone")             \
     X(PROVISIONED, "provisioned", "devices provisioned by certificate")                            \
+    X(EDGE_PROVISIONED, "edge_provisioned", "devices provisioned behind a gateway")                \
     X(PROVISIONING_REFUSED, "provisioning_refused", "provisioning requests refused")               \
     X(PROVISIONING_REPORTED, "provisioning_reported",                                              \
       "certificates that failed verification in mode report")                                      \

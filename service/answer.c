@@ -58,6 +58,7 @@ void answer_clear(struct answer *answer)
     answer->status = 0;
     answer->max_age_s = ANSWER_NO_DIRECTIVE;
     answer->reason = NULL;
+    answer->provisioning = ANSWER_ORDINARY;
     buf_clear(&answer->body);
     buf_clear(&answer->tenant_id);
 }

@@ -14,6 +14,9 @@
 
 enum { ANSWER_NO_DIRECTIVE = -1, ANSWER_NO_CACHE = 0 };
 
+/* Whether a device was to be registered on the spot, and what came of it: for counters and log. */
+enum answer_provisioning { ANSWER_ORDINARY, ANSWER_PROVISIONED, ANSWER_NOT_PROVISIONED };
+
 struct answer {
     int status;      /* 200, 201, 204, 4xx, 5xx */
     int max_age_s;   /* > 0, or one of the two above */
@@ -21,6 +24,7 @@ struct answer {
     struct buf
         tenant_id; /* of the tenant found, when the request did not name it by id; else empty */
     const char *reason; /* of a refusal, else NULL */
+    enum answer_provisioning provisioning;
 };
 
 void answer_init(struct answer *answer);

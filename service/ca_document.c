@@ -7,6 +7,7 @@
 #include "base/uuid.h"
 #include "certs/certificate.h"
 #include "certs/dn.h"
+#include "service/identity_template.h"
 #include "service/json_text.h"
 
 static const struct member_rule ca_rules[] = {
@@ -24,8 +25,14 @@ static const struct member_rule ca_rules[] = {
     {.name = "auto-provision-as-gateway",
      .kind = MEMBER_FLAG,
      .flags = MEMBER_NULL_IS_ZERO | MEMBER_FILLED},
-    {.name = "auto-provisioning-device-id-template", .kind = MEMBER_UNSUPPORTED},
-    {.name = "auth-id-template", .kind = MEMBER_UNSUPPORTED},
+    {.name = "auto-provisioning-device-id-template",
+     .kind = MEMBER_TEXT,
+     .flags = MEMBER_NOT_NULL,
+     .max = STORE_NAME_MAX},
+    {.name = "auth-id-template",
+     .kind = MEMBER_TEXT,
+     .flags = MEMBER_NOT_NULL,
+     .max = STORE_NAME_MAX},
     {.name = "ocsp-revocation-enabled",
      .kind = MEMBER_FLAG,
      .flags = MEMBER_NULL_IS_ZERO | MEMBER_HIDES_DEFAULT},
@@ -143,14 +150,32 @@ static enum ks_status check_key(const struct member_path *at, struct arena *aren
 static enum ks_status check_flags(const struct member_path *at, const json_t *ca,
                                   struct ks_failure *why)
 {
-    if (json_is_true(json_object_get(ca, "auto-provision-as-gateway"))) {
-        return member_refuse_member(at, "auto-provision-as-gateway", why,
-                                    "true is not supported yet");
-    }
     if (json_is_true(json_object_get(ca, "ocsp-revocation-enabled")) &&
         json_object_get(ca, "ocsp-responder-cert") == NULL) {
         return member_refuse_member(at, "ocsp-revocation-enabled", why,
                                     "needs a cert or an ocsp-responder-cert");
+    }
+    return KS_OK;
+}
+
+static enum ks_status check_templates(const struct member_path *at, const json_t *ca,
+                                      struct ks_failure *why)
+{
+    static const struct {
+        const char *name;
+        enum ks_status (*check)(struct span template, struct ks_failure *why);
+    } templates[] = {
+        {"auto-provisioning-device-id-template", identity_template_check_device_id},
+        {"auth-id-template", identity_template_check_auth_id},
+    };
+
+    for (size_t i = 0; i < sizeof(templates) / sizeof(templates[0]); i++) {
+        const json_t *template = json_object_get(ca, templates[i].name);
+        struct ks_failure cause = {0};
+
+        if (template != NULL && templates[i].check(json_text_of(template), &cause) != KS_OK) {
+            return member_refuse_member(at, templates[i].name, why, cause.text);
+        }
     }
     return KS_OK;
 }
@@ -187,6 +212,9 @@ static enum ks_status finish_ca(const struct member_path *at, json_t *given, jso
     if (st == KS_OK) {
         st = check_flags(at, ca, why);
     }
+    if (st == KS_OK) {
+        st = check_templates(at, ca, why);
+    }
     arena_done(&arena);
     draw_id(ca);
     return st;
@@ -217,16 +245,26 @@ enum ks_status ca_document_render(struct arena *arena, const json_t *ca, struct 
     if (json_is_true(json_object_get(ca, "auto-provision-as-gateway"))) {
         out->flags |= STORE_CA_AS_GATEWAY;
     }
+    out->device_id_template = arena_span(
+        arena, json_text_of(json_object_get(ca, "auto-provisioning-device-id-template")));
+    out->auth_id_template =
+        arena_span(arena, json_text_of(json_object_get(ca, "auth-id-template")));
     return KS_OK;
 }
 
 void ca_document_add_answer(struct buf *text, const json_t *ca, const struct store_ca *rendered,
                             struct store_segment *segment)
 {
-    static const char *const told[] = {
-        "subject-dn",         "subject-dn-bytes",          "public-key",
-        "algorithm",          "auto-provisioning-enabled", "ocsp-revocation-enabled",
-        "ocsp-responder-uri", "ocsp-responder-cert",       "ocsp-nonce-enabled"};
+    static const char *const told[] = {"subject-dn",
+                                       "subject-dn-bytes",
+                                       "public-key",
+                                       "algorithm",
+                                       "auth-id-template",
+                                       "auto-provisioning-enabled",
+                                       "ocsp-revocation-enabled",
+                                       "ocsp-responder-uri",
+                                       "ocsp-responder-cert",
+                                       "ocsp-nonce-enabled"};
     const char *separator = "{";
 
     *segment = (struct store_segment){.from_ms = rendered->not_before_ms,

@@ -39,7 +39,7 @@ static enum ks_status verify(struct service_reader *reader, const struct credent
     if (st == KS_OK) {
         st = trust_find_signer(&reader->trust, &leaf, &issuers, &signer, why);
     }
-    return st == KS_OK ? trust_check_leaf(&leaf, ask->auth_id, now_ms, why) : st;
+    return st == KS_OK ? trust_check_leaf(&leaf, signer, ask->auth_id, now_ms, why) : st;
 }
 
 /* Whether a verdict is the certificate's fault, which mode "report" forgives. */

@@ -150,6 +150,27 @@ static enum ks_status render_answer(struct arena *arena, const json_t *document,
     return st;
 }
 
+static bool may_provision(const json_t *document)
+{
+    const json_t *authorities = json_object_get(document, "authorities");
+    const json_t *authority;
+    size_t i;
+
+    json_array_foreach (authorities, i, authority) {
+        if (span_eq(json_text_of(authority), SPAN(DEVICE_AUTHORITY_PROVISION))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint32_t flags_of(const json_t *document)
+{
+    uint32_t flags = json_is_false(json_object_get(document, "enabled")) ? 0 : STORE_DEVICE_ENABLED;
+
+    return may_provision(document) ? flags | STORE_DEVICE_PROVISIONER : flags;
+}
+
 enum ks_status device_document_render(struct arena *arena, json_t *document, struct span id,
                                       struct store_device *out, struct ks_failure *why)
 {
@@ -169,9 +190,7 @@ enum ks_status device_document_render(struct arena *arena, json_t *document, str
     out->via = encode_strings(arena, json_object_get(document, "via"));
     out->via_groups = encode_strings(arena, json_object_get(document, "viaGroups"));
     out->member_of = encode_strings(arena, json_object_get(document, "memberOf"));
-    out->flags &= ~(uint32_t)STORE_DEVICE_ENABLED;
-    if (!json_is_false(json_object_get(document, "enabled"))) {
-        out->flags |= STORE_DEVICE_ENABLED;
-    }
+    out->flags &= ~(uint32_t)(STORE_DEVICE_ENABLED | STORE_DEVICE_PROVISIONER);
+    out->flags |= flags_of(document);
     return KS_OK;
 }

@@ -4,27 +4,10 @@
 #include <string.h>
 
 #include "base/counters.h"
-#include "certs/dn.h"
 #include "service/credentials_get.h"
 #include "service/provisioning.h"
 #include "service/reasons.h"
 #include "service/trust.h"
-
-/* The auth-id becomes a key as it is, and must come back as it was asked for: a DN in any other
- * form than the normal one would never be found again. */
-static enum ks_status check_normal(struct span auth_id, struct ks_failure *why)
-{
-    struct buf normal;
-    enum ks_status st = KS_OK;
-
-    buf_init(&normal, 0);
-    if (dn_normalize(auth_id, &normal, NULL) == KS_OK && !span_eq(buf_span(&normal), auth_id)) {
-        st = ks_fail(why, KS_NOT_FOUND, REASON_SUBJECT_MISMATCH,
-                     "the auth-id is a distinguished name, but not in its normal form");
-    }
-    buf_done(&normal);
-    return st;
-}
 
 static enum ks_status refuse_flag(struct ks_failure *why)
 {
@@ -39,7 +22,7 @@ static enum ks_status verify(struct service_reader *reader, const struct certifi
 {
     enum ks_status st = trust_find_signer(&reader->trust, leaf, issuers, ca, why);
 
-    return st == KS_OK ? trust_check_leaf(leaf, auth_id, now_ms, why) : st;
+    return st == KS_OK ? trust_check_leaf(leaf, *ca, auth_id, now_ms, why) : st;
 }
 
 /* What the verdict on a certificate means in the mode that is set. *ca: on whose behalf. */
@@ -67,7 +50,7 @@ static enum ks_status judge(struct service_reader *reader, const struct certific
     if (*ca == NULL) {
         *ca = &issuers->provisioner;
     }
-    return check_normal(auth_id, why);
+    return trust_check_normal(auth_id, why);
 }
 
 /* The tenant and the kind of the request, before anything is decoded. */
@@ -96,6 +79,20 @@ static enum ks_status check_request(struct service_reader *reader,
     return KS_OK;
 }
 
+/* The writer makes the id, by the template that is there then; what cannot be made need not get
+ * that far. */
+static enum ks_status check_device_id(struct service_reader *reader, const struct store_ca *ca,
+                                      const struct identity_subject *subject,
+                                      struct ks_failure *why)
+{
+    struct span id;
+
+    return ca->device_id_template.len == 0
+               ? KS_OK
+               : identity_template_device_id(ca->device_id_template, subject, &reader->scratch, &id,
+                                             why);
+}
+
 enum ks_status provisioning_plan_make(struct service_reader *reader,
                                       const struct credentials_query *ask, uint32_t space,
                                       int64_t now_ms, struct provisioning_plan *plan,
@@ -104,6 +101,7 @@ enum ks_status provisioning_plan_make(struct service_reader *reader,
     struct store_tenant tenant = {.space = 0};
     struct certificate leaf;
     struct trust_issuers issuers;
+    struct identity_subject subject;
     const struct store_ca *ca = NULL;
     bool verified = false;
     enum ks_status st = check_request(reader, ask, space, &tenant, why);
@@ -123,14 +121,21 @@ enum ks_status provisioning_plan_make(struct service_reader *reader,
     if (st != KS_OK) {
         return st;
     }
-    *plan = (struct provisioning_plan){.tenant_id = ask->tenant_id,
-                                       .auth_id = ask->auth_id,
-                                       .context = ask->context,
-                                       .fingerprint = leaf.fingerprint,
-                                       .not_before_ms = leaf.not_before_ms,
-                                       .not_after_ms = leaf.not_after_ms,
-                                       .verified = verified};
     assert(ca != NULL); /* judged well: on some CA's behalf */
-    memcpy(plan->ca_key_hash.bytes, ca->key_hash, sizeof(ca->key_hash));
+    subject = trust_subject_of(&leaf);
+    st = check_device_id(reader, ca, &subject, why);
+    if (st != KS_OK) {
+        return st;
+    }
+    *plan = (struct provisioning_plan){.kind = &provisioning_by_certificate,
+                                       .tenant_id = ask->tenant_id,
+                                       .certificate = {.auth_id = ask->auth_id,
+                                                       .context = ask->context,
+                                                       .subject = subject,
+                                                       .fingerprint = leaf.fingerprint,
+                                                       .not_before_ms = leaf.not_before_ms,
+                                                       .not_after_ms = leaf.not_after_ms,
+                                                       .verified = verified}};
+    memcpy(plan->certificate.ca_key_hash.bytes, ca->key_hash, sizeof(ca->key_hash));
     return KS_OK;
 }

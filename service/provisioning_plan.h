@@ -14,7 +14,8 @@ struct credentials_query;
 struct provisioning_plan;
 struct service_reader;
 
-/* KS_OK: *plan is filled, its spans borrow from *ask. Otherwise a refusal with its reason. `ask`
+/* KS_OK: *plan is filled, its spans borrow from *ask and the reader's
+ * scratch. Otherwise a refusal with its reason. `ask`
  * brings a certificate, its ids fit the store. */
 KS_MUST_CHECK enum ks_status provisioning_plan_make(struct service_reader *reader,
                                                     const struct credentials_query *ask,

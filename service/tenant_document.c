@@ -176,13 +176,59 @@ static const struct member_rule tenant_rules[] = {
 
 /* ---- reading ---- */
 
+static bool differ(const json_t *ca, const json_t *other, const char *member)
+{
+    return !span_eq(json_text_of(json_object_get(ca, member)),
+                    json_text_of(json_object_get(other, member)));
+}
+
+static bool overlap(const json_t *ca, const json_t *other)
+{
+    int64_t from[2] = {0};
+    int64_t until[2] = {0};
+
+    return member_parse_time(json_object_get(ca, "not-before"), &from[0]) &&
+           member_parse_time(json_object_get(ca, "not-after"), &until[0]) &&
+           member_parse_time(json_object_get(other, "not-before"), &from[1]) &&
+           member_parse_time(json_object_get(other, "not-after"), &until[1]) &&
+           from[0] <= until[1] && from[1] <= until[0];
+}
+
+/* An adapter takes the template of the first CA that has the issuer's name, the registry that of
+ * the CA whose key signed: they must come to the same auth-id. */
+static enum ks_status check_auth_id_templates(const struct member_path *up, const json_t *tenant,
+                                              struct ks_failure *why)
+{
+    const json_t *list = json_object_get(tenant, "trusted-ca");
+    const struct member_path at = {.up = up, .name = "trusted-ca"};
+
+    for (size_t i = 1; i < json_array_size(list); i++) {
+        for (size_t k = 0; k < i; k++) {
+            const json_t *ca = json_array_get(list, i);
+            const json_t *other = json_array_get(list, k);
+
+            if (!differ(ca, other, "subject-dn") && differ(ca, other, "auth-id-template") &&
+                overlap(ca, other)) {
+                return member_refuse(&at, why,
+                                     "elements %zu and %zu have the same subject-dn at the same "
+                                     "time and must have the same auth-id-template",
+                                     k, i);
+            }
+        }
+    }
+    return KS_OK;
+}
+
 static enum ks_status finish_tenant(const struct member_path *at, json_t *given, json_t *tenant,
                                     struct ks_failure *why)
 {
     enum ks_status st = member_check_distinct(at, tenant, "adapters", "type", why);
 
     (void)given;
-    return st == KS_OK ? member_check_distinct(at, tenant, "trusted-ca", "id", why) : st;
+    if (st == KS_OK) {
+        st = member_check_distinct(at, tenant, "trusted-ca", "id", why);
+    }
+    return st == KS_OK ? check_auth_id_templates(at, tenant, why) : st;
 }
 
 static const struct member_table tenant_table = {

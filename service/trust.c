@@ -1,6 +1,8 @@
 #include "service/trust.h"
 
 #include "base/base64.h"
+#include "base/buf.h"
+#include "certs/dn.h"
 #include "certs/key_cache.h"
 #include "service/digest_cache.h"
 #include "service/reasons.h"
@@ -126,15 +128,57 @@ enum ks_status trust_check_validity(int64_t not_before_ms, int64_t not_after_ms,
     return KS_OK;
 }
 
-enum ks_status trust_check_leaf(const struct certificate *leaf, struct span auth_id, int64_t now_ms,
-                                struct ks_failure *why)
+enum ks_status trust_check_normal(struct span auth_id, struct ks_failure *why)
 {
-    enum ks_status st = trust_check_validity(leaf->not_before_ms, leaf->not_after_ms, now_ms, why);
+    struct buf normal;
+    enum ks_status st = KS_OK;
 
-    if (st == KS_OK && !span_eq(leaf->subject_dn, auth_id)) {
+    buf_init(&normal, 0);
+    if (dn_normalize(auth_id, &normal, NULL) == KS_OK && !span_eq(buf_span(&normal), auth_id)) {
+        st = ks_fail(why, KS_NOT_FOUND, REASON_SUBJECT_MISMATCH,
+                     "the auth-id is a distinguished name, but not in its normal form");
+    }
+    buf_done(&normal);
+    return st;
+}
+
+static enum ks_status check_filled(struct span template, const struct identity_subject *subject,
+                                   struct span auth_id, struct ks_failure *why)
+{
+    struct buf expected;
+    enum ks_status st;
+
+    buf_init(&expected, STORE_NAME_MAX);
+    st = identity_template_fill(template, subject, &expected, why);
+    if (st == KS_OK && (expected.overflow || !span_eq(buf_span(&expected), auth_id))) {
+        st = ks_fail(why, KS_NOT_FOUND, REASON_SUBJECT_MISMATCH,
+                     "the auth-id is not what the CA's auth-id-template gives: \"%.*s\"",
+                     SPAN_ARG(buf_span(&expected)));
+    }
+    buf_done(&expected);
+    return st == KS_OK ? trust_check_normal(auth_id, why) : st;
+}
+
+enum ks_status trust_check_auth_id(const struct store_ca *ca,
+                                   const struct identity_subject *subject, struct span auth_id,
+                                   struct ks_failure *why)
+{
+    if (ca->auth_id_template.len > 0) {
+        return check_filled(ca->auth_id_template, subject, auth_id, why);
+    }
+    if (!span_eq(subject->dn, auth_id)) {
         return ks_fail(why, KS_NOT_FOUND, REASON_SUBJECT_MISMATCH,
                        "the certificate's subject \"%.*s\" is not the auth-id",
-                       SPAN_ARG(leaf->subject_dn));
+                       SPAN_ARG(subject->dn));
     }
-    return st;
+    return KS_OK;
+}
+
+enum ks_status trust_check_leaf(const struct certificate *leaf, const struct store_ca *ca,
+                                struct span auth_id, int64_t now_ms, struct ks_failure *why)
+{
+    const struct identity_subject subject = trust_subject_of(leaf);
+    enum ks_status st = trust_check_validity(leaf->not_before_ms, leaf->not_after_ms, now_ms, why);
+
+    return st == KS_OK ? trust_check_auth_id(ca, &subject, auth_id, why) : st;
 }

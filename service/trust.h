@@ -1,6 +1,6 @@
 /*
  * trust: what to think of a device's certificate: which of the tenant's trusted CAs issued it, and
- * whether signature, validity and subject stand. The registry checks this itself, so that an
+ * whether signature, validity and auth-id stand. The registry checks this itself, so that an
  * adapter's word is not enough to register a device.
  *
  * Several CAs may have the issuer's DN (a roll-over): the key decides. Those whose key the
@@ -20,6 +20,7 @@
 #include "base/span.h"
 #include "base/status.h"
 #include "certs/certificate.h"
+#include "service/identity_template.h"
 #include "store/store.h"
 
 struct digest_cache;
@@ -55,9 +56,23 @@ KS_MUST_CHECK enum ks_status trust_find_signer(const struct trust_memory *memory
                                                const struct trust_issuers *issuers,
                                                const struct store_ca **signer,
                                                struct ks_failure *why);
-/* The certificate's own validity and subject: KS_NOT_FOUND "not-yet-valid", "expired",
- * "subject-mismatch". */
-KS_MUST_CHECK enum ks_status trust_check_leaf(const struct certificate *leaf, struct span auth_id,
+/* The certificate's own validity, and its auth-id under the CA that issued it: KS_NOT_FOUND
+ * "not-yet-valid", "expired", or as trust_check_auth_id. */
+KS_MUST_CHECK enum ks_status trust_check_leaf(const struct certificate *leaf,
+                                              const struct store_ca *ca, struct span auth_id,
                                               int64_t now_ms, struct ks_failure *why);
 KS_MUST_CHECK enum ks_status trust_check_validity(int64_t not_before_ms, int64_t not_after_ms,
                                                   int64_t now_ms, struct ks_failure *why);
+/* Whether this is the auth-id of the subject: what the CA's auth-id template gives, or without one
+ * the subject's DN. KS_NOT_FOUND "subject-mismatch"; KS_INVALID "template-unfilled". */
+KS_MUST_CHECK enum ks_status trust_check_auth_id(const struct store_ca *ca,
+                                                 const struct identity_subject *subject,
+                                                 struct span auth_id, struct ks_failure *why);
+/* The auth-id becomes a key as it is, and must come back as it was asked for: a DN in any other
+ * form than the normal one would never be found again. KS_NOT_FOUND "subject-mismatch". */
+KS_MUST_CHECK enum ks_status trust_check_normal(struct span auth_id, struct ks_failure *why);
+
+static inline struct identity_subject trust_subject_of(const struct certificate *leaf)
+{
+    return (struct identity_subject){.dn = leaf->subject_dn, .der = leaf->subject_der};
+}

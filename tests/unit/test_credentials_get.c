@@ -43,7 +43,7 @@ static int tear_down(void **state)
 static enum ks_status ask(const struct credentials_query *query)
 {
     registry_renew(&registry);
-    plan = (struct provisioning_plan){.verified = false};
+    plan = (struct provisioning_plan){.kind = NULL};
     return credentials_get(&registry.reader, query, NOW, &registry.answer, &plan);
 }
 
@@ -443,11 +443,11 @@ static void an_unknown_device_with_a_good_certificate_is_to_be_provisioned(void 
     trust_one(FLAG);
     assert_int_equal(get_dev(SOUND), KS_NEEDS_WRITE);
     assert_span(plan.tenant_id, "T");
-    assert_span(plan.auth_id, dev_dn);
-    assert_true(plan.verified);
-    assert_true(sha256_eq(&plan.ca_key_hash, &hash));
-    assert_int_equal(plan.not_before_ms, NOW - DAY);
-    assert_int_equal(plan.not_after_ms, NOW + 2 * DAY);
+    assert_span(plan.certificate.auth_id, dev_dn);
+    assert_true(plan.certificate.verified);
+    assert_true(sha256_eq(&plan.certificate.ca_key_hash, &hash));
+    assert_int_equal(plan.certificate.not_before_ms, NOW - DAY);
+    assert_int_equal(plan.certificate.not_after_ms, NOW + 2 * DAY);
 }
 
 static void an_unknown_device_with_a_bad_certificate_is_refused_by_reason(void **state)
@@ -555,7 +555,7 @@ static void of_cas_that_share_a_dn_the_key_decides(void **state)
     (void)state;
     trust(cas, 2);
     assert_int_equal(get_dev(SOUND), KS_NEEDS_WRITE);
-    assert_true(sha256_eq(&plan.ca_key_hash, &hash));
+    assert_true(sha256_eq(&plan.certificate.ca_key_hash, &hash));
     assert_int_equal(get_dev(FORGED), KS_OK);
     assert_refusal(&registry, 404, REASON_BAD_SIGNATURE);
     trust(off, 2); /* what signed it does not provision, whatever its namesake may */
@@ -632,16 +632,16 @@ static void report_provisions_all_the_same_and_counts(void **state)
     trust_one(FLAG);
     registry.service.verify = VERIFY_REPORT;
     assert_int_equal(get_dev(SOUND), KS_NEEDS_WRITE);
-    assert_true(plan.verified);
+    assert_true(plan.certificate.verified);
     assert_int_equal(reported(), 0);
     assert_int_equal(get_dev(FOREIGN), KS_OK);
     assert_refusal(&registry, 404, REASON_NO_TRUSTED_CA);
     assert_int_equal(get_dev(FORGED), KS_NEEDS_WRITE);
-    assert_false(plan.verified);
+    assert_false(plan.certificate.verified);
     assert_int_equal(get_dev(EXPIRED), KS_NEEDS_WRITE);
     assert_int_equal(get_dev(EARLY), KS_NEEDS_WRITE);
     assert_int_equal(get_dev(MISNAMED), KS_NEEDS_WRITE);
-    assert_span(plan.auth_id, dev_dn);
+    assert_span(plan.certificate.auth_id, dev_dn);
     assert_int_equal(reported(), 4);
 }
 
@@ -654,7 +654,7 @@ static void off_checks_issuer_flag_and_validity_of_the_ca_only(void **state)
         enum ks_status expected = defects[i].defect == FOREIGN ? KS_OK : KS_NEEDS_WRITE;
 
         assert_int_equal(get_dev(defects[i].defect), expected);
-        assert_false(plan.verified);
+        assert_false(plan.certificate.verified);
     }
     trust_one(0);
     assert_int_equal(get_dev(SOUND), KS_OK);

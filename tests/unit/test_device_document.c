@@ -227,7 +227,8 @@ static void adapters_get_what_concerns_them(void **state)
                 "{\"device-id\":\"a:b=c\",\"via\":[\"g1\",\"g2\"],\"defaults\":{\"ttl\":5},"
                 "\"downstream-message-mapper\":\"down\",\"upstream-message-mapper\":\"up\","
                 "\"command-endpoint\":{\"uri\":\"u\"}}");
-    assert_int_equal(device.flags, STORE_DEVICE_AUTO_PROVISIONED | STORE_DEVICE_ENABLED);
+    assert_int_equal(device.flags, STORE_DEVICE_AUTO_PROVISIONED | STORE_DEVICE_ENABLED |
+                                       STORE_DEVICE_PROVISIONER);
     assert_int_equal(device.event_seq, 7);
     check_strings(device.via, via, 2);
     check_strings(device.via_groups, groups, 1);
@@ -235,25 +236,38 @@ static void adapters_get_what_concerns_them(void **state)
     arena_done(&arena);
 }
 
-static void only_false_disables(void **state)
+static void flags_follow_from_the_document(void **state)
 {
     static const struct {
         const char *body;
         uint32_t flags;
-    } cases[] = {{"{}", STORE_DEVICE_ENABLED},
-                 {"{\"enabled\":true}", STORE_DEVICE_ENABLED},
-                 {"{\"enabled\":false}", 0}};
+    } cases[] = {
+        {"{}", STORE_DEVICE_ENABLED},
+        {"{\"enabled\":true}", STORE_DEVICE_ENABLED},
+        {"{\"enabled\":false}", 0},
+        {"{\"authorities\":[\"x\",\"auto-provisioning-enabled\"]}",
+         STORE_DEVICE_ENABLED | STORE_DEVICE_PROVISIONER},
+        {"{\"enabled\":false,\"authorities\":[\"auto-provisioning-enabled\"]}",
+         STORE_DEVICE_PROVISIONER},
+        {"{\"authorities\":[\"Auto-Provisioning-Enabled\",\"auto-provisioning-enabled \"]}",
+         STORE_DEVICE_ENABLED},
+        {"{\"ext\":{\"authorities\":[\"auto-provisioning-enabled\"]}}", STORE_DEVICE_ENABLED},
+    };
+    static const uint32_t before[] = {0, STORE_DEVICE_ENABLED | STORE_DEVICE_PROVISIONER};
     struct arena arena;
 
     (void)state;
     arena_init(&arena);
-    for (size_t i = 0; i < DOCUMENTS_COUNT(cases); i++) {
-        json_t *document = documents_read(device_document_read, cases[i].body);
-        struct store_device device = {.flags = STORE_DEVICE_ENABLED};
+    for (size_t i = 0; i < DOCUMENTS_COUNT(cases) * 2; i++) {
+        const char *body = cases[i / 2].body;
+        json_t *document = documents_read(device_document_read, body);
+        struct store_device device = {.flags = before[i % 2]};
 
         assert_ok(device_document_render(&arena, document, SPAN("d"), &device, why));
-        assert_int_equal(device.flags, cases[i].flags);
-        assert_span(device.document, cases[i].body);
+        if (device.flags != cases[i / 2].flags) {
+            fail_msg("%s: flags %u", body, device.flags);
+        }
+        assert_span(device.document, body);
         assert_span(device.answer, "{\"device-id\":\"d\"}");
         json_decref(document);
     }
@@ -269,7 +283,7 @@ int main(void)
         cmocka_unit_test(nesting_is_bounded),
         cmocka_unit_test(lists_and_their_names_are_bounded),
         cmocka_unit_test(adapters_get_what_concerns_them),
-        cmocka_unit_test(only_false_disables),
+        cmocka_unit_test(flags_follow_from_the_document),
     };
     int failed;
 

@@ -139,13 +139,16 @@ static struct provisioning_plan plan_for(const char *auth_id)
     struct pki_public key = pki_public_of(ca_key);
 
     return (struct provisioning_plan){
+        .kind = &provisioning_by_certificate,
         .tenant_id = SPAN("T"),
-        .auth_id = span_cstr(auth_id),
-        .context = SPAN("{}"),
-        .ca_key_hash = sha256_of_pair(SPAN("CN=CA,O=Test"), span_of(key.bytes, key.len)),
-        .not_before_ms = NOW - DAY,
-        .not_after_ms = NOW + DAY,
-        .verified = true};
+        .certificate = {.auth_id = span_cstr(auth_id),
+                        .context = SPAN("{}"),
+                        .subject = {.dn = span_cstr(auth_id)},
+                        .ca_key_hash =
+                            sha256_of_pair(SPAN("CN=CA,O=Test"), span_of(key.bytes, key.len)),
+                        .not_before_ms = NOW - DAY,
+                        .not_after_ms = NOW + DAY,
+                        .verified = true}};
 }
 
 static struct provisioning_job *submit(const struct provisioning_plan *plan)
@@ -309,6 +312,131 @@ static void a_certificate_leads_all_the_way(void **state)
     assert_int_equal(registry.answer.status, 200);
 }
 
+/* ---- templates ---- */
+
+static void trust_with_templates(const char *device_id, const char *auth_id)
+{
+    const struct registry_ca ca = {.name = "CA",
+                                   .key = ca_key,
+                                   .flags = STORE_CA_AUTO_PROVISIONING,
+                                   .device_id_template = device_id,
+                                   .auth_id_template = auth_id};
+
+    registry_put_tenant(&registry, &(struct registry_tenant){.id = "T", .cas = &ca, .ca_count = 1});
+}
+
+/* For a device with the subject CN=<cn>,O=Test; the last one's spans die with the next call. */
+static struct provisioning_plan plan_of(const char *cn, const char *auth_id)
+{
+    static struct pki_text name;
+    static char dn[100];
+    struct provisioning_plan plan = plan_for(auth_id);
+
+    name = pki_name(cn);
+    (void)snprintf(dn, sizeof(dn), "CN=%s,O=Test", cn);
+    plan.certificate.subject.dn = span_cstr(dn);
+    plan.certificate.subject.der = pki_span(&name);
+    return plan;
+}
+
+static void a_template_makes_the_device_id(void **state)
+{
+    struct provisioning_plan plan = plan_of("dev-1", "CN=dev-1,O=Test");
+    struct store_device device;
+
+    (void)state;
+    trust_with_templates("{{subject-o}}:{{subject-cn}}", NULL);
+    provision(&plan);
+    assert_answer(&registry, 201,
+                  "{\"device-id\":\"Test:dev-1\",\"type\":\"x509-cert\","
+                  "\"auth-id\":\"CN=dev-1,O=Test\",\"enabled\":true,\"secrets\":[{}]}");
+    registry_renew(&registry);
+    assert_ok(store_device_get(registry.reader.txn, space, SPAN("Test:dev-1"), &device, why));
+    assert_int_equal(device.flags, STORE_DEVICE_ENABLED | STORE_DEVICE_AUTO_PROVISIONED);
+    provision(&plan);
+    assert_int_equal(registry.answer.status, 200);
+    assert_int_equal(registry_count_devices(&registry, space), 1);
+}
+
+static void a_templated_id_that_is_anothers_is_refused(void **state)
+{
+    struct provisioning_plan plan = plan_of("dev-1", "CN=dev-1,O=Test");
+
+    (void)state;
+    trust_with_templates("d-{{subject-cn}}", NULL);
+    registry_put_device(&registry, space, &(struct registry_device){.id = "d-dev-1"});
+    provision(&plan);
+    assert_refusal(&registry, 409, REASON_ID_TAKEN);
+    assert_int_equal(registry.answer.max_age_s, ANSWER_NO_CACHE);
+    assert_int_equal(registry_count_devices(&registry, space), 1);
+    assert_int_equal(look_up("CN=dev-1,O=Test"), KS_OK);
+    assert_refusal(&registry, 404, REASON_UNKNOWN_CREDENTIAL);
+    trust_with_templates("other-{{subject-cn}}", NULL); /* the template that is there now counts */
+    provision(&plan);
+    assert_int_equal(registry.answer.status, 201);
+    assert_int_equal(registry_count_devices(&registry, space), 2);
+}
+
+static void a_subject_that_gives_no_id_is_400_and_leaves_no_trace(void **state)
+{
+    static const struct {
+        const char *template;
+        const char *cn;
+        const char *reason;
+    } cases[] = {
+        {"{{subject-ou}}", "dev", REASON_TEMPLATE_UNFILLED},
+        {"{{subject-cn}}", "a b", REASON_BAD_DEVICE_ID},
+        {"{{subject-cn}}", "$1", REASON_BAD_DEVICE_ID},
+        {"{{subject-cn}}", "a\\b", REASON_BAD_DEVICE_ID},
+        {"{{subject-cn}}", "{{subject-o}}", REASON_BAD_DEVICE_ID},
+        {"{{subject-dn}}", "dev", REASON_BAD_DEVICE_ID},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct provisioning_plan plan = plan_of(cases[i].cn, "dev");
+
+        plan.certificate.auth_id = plan.certificate.subject.dn;
+        trust_with_templates(cases[i].template, NULL);
+        provision(&plan);
+        assert_refusal(&registry, 400, cases[i].reason);
+        assert_int_equal(registry.answer.max_age_s, ANSWER_NO_CACHE);
+        assert_int_equal(registry_count_devices(&registry, space), 0);
+    }
+}
+
+static void the_writer_confirms_the_auth_id_of_a_verified_certificate(void **state)
+{
+    static const struct {
+        const char *template;
+        const char *auth_id;
+        bool verified;
+        int status;
+    } cases[] = {
+        {NULL, "CN=dev,O=Test", true, 201},
+        {NULL, "a-dev", true, 404},                       /* of a template that has gone since */
+        {"b-{{subject-cn}}", "CN=dev,O=Test", true, 404}, /* though it is there */
+        {"b-{{subject-cn}}", "a-dev", true, 404},
+        {"b-{{subject-cn}}", "b-dev", true, 201},
+        {"b-{{subject-cn}}", "a-dev", false, 201}, /* modes report and off */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct provisioning_plan plan = plan_of("dev", cases[i].auth_id);
+
+        trust_with_templates(NULL, cases[i].template);
+        plan.certificate.verified = cases[i].verified;
+        provision(&plan);
+        if (cases[i].status == 404) {
+            assert_refusal(&registry, 404, REASON_SUBJECT_MISMATCH);
+        } else {
+            assert_int_equal(registry.answer.status, cases[i].status);
+        }
+    }
+    assert_int_equal(registry_count_devices(&registry, space), 3);
+}
+
 /* ---- races ---- */
 
 enum { CROWD = 100 };
@@ -339,6 +467,38 @@ static void of_many_first_connects_one_makes_the_device_and_all_get_it(void **st
     for (int i = 0; i < CROWD; i++) {
         provisioning_job_free(jobs[i]);
     }
+}
+
+static void with_a_template_too_but_for_who_is_another(void **state)
+{
+    struct provisioning_job *jobs[CROWD];
+    struct provisioning_job *other;
+    struct provisioning_plan plan;
+    struct holder holder;
+    unsigned created = 0;
+
+    (void)state;
+    trust_with_templates("d-{{subject-o}}", NULL);
+    hold_writer(&holder);
+    plan = plan_of("dev", dev_dn);
+    for (int i = 0; i < CROWD; i++) {
+        jobs[i] = submit(&plan);
+    }
+    plan = plan_of("other", "CN=other,O=Test"); /* whose id would be the same */
+    other = submit(&plan);
+    let_writer_go(&holder);
+    await_answers(CROWD + 1);
+    for (int i = 0; i < CROWD; i++) {
+        created += jobs[i]->answer.status == 201 ? 1 : 0;
+        assert_true(jobs[i]->answer.status == 201 || jobs[i]->answer.status == 200);
+        assert_true(holds(buf_span(&jobs[i]->answer.body), "\"device-id\":\"d-Test\""));
+        provisioning_job_free(jobs[i]);
+    }
+    assert_int_equal(created, 1);
+    assert_int_equal(other->answer.status, 409);
+    assert_string_equal(other->answer.reason, REASON_ID_TAKEN);
+    provisioning_job_free(other);
+    assert_int_equal(registry_count_devices(&registry, space), 1);
 }
 
 static void limits_are_exact_however_many_come_at_once(void **state)
@@ -512,14 +672,14 @@ static void a_verified_certificate_must_still_be_valid(void **state)
     struct provisioning_plan plan = plan_for(dev_dn);
 
     (void)state;
-    plan.not_after_ms = NOW - 1;
+    plan.certificate.not_after_ms = NOW - 1;
     provision(&plan);
     assert_refusal(&registry, 404, REASON_EXPIRED);
-    plan.not_after_ms = NOW + DAY;
-    plan.not_before_ms = NOW + DAY;
+    plan.certificate.not_after_ms = NOW + DAY;
+    plan.certificate.not_before_ms = NOW + DAY;
     provision(&plan);
     assert_refusal(&registry, 404, REASON_NOT_YET_VALID);
-    plan.verified = false; /* modes report and off */
+    plan.certificate.verified = false; /* modes report and off */
     provision(&plan);
     assert_int_equal(registry.answer.status, 201);
 }
@@ -551,7 +711,7 @@ static void who_was_faster_is_answered_as_a_look_up_would(void **state)
                                                               .disabled = cases[i].disabled,
                                                               .secrets = &secret,
                                                               .secret_count = 1});
-        plan.context = SPAN("{\"client-id\":\"mine\"}");
+        plan.certificate.context = SPAN("{\"client-id\":\"mine\"}");
         provision(&plan);
         assert_int_equal(registry.answer.status, cases[i].status);
         assert_int_equal(registry.answer.max_age_s, cases[i].status == 200 ? 180 : 0);
@@ -661,7 +821,12 @@ int main(void)
         TEST(the_records_say_how_they_came_to_be),
         TEST(a_gateways_ca_makes_gateways),
         TEST(a_certificate_leads_all_the_way),
+        TEST(a_template_makes_the_device_id),
+        TEST(a_templated_id_that_is_anothers_is_refused),
+        TEST(a_subject_that_gives_no_id_is_400_and_leaves_no_trace),
+        TEST(the_writer_confirms_the_auth_id_of_a_verified_certificate),
         TEST(of_many_first_connects_one_makes_the_device_and_all_get_it),
+        TEST(with_a_template_too_but_for_who_is_another),
         TEST(limits_are_exact_however_many_come_at_once),
         TEST(the_tenants_limit_wins_over_the_services),
         TEST(a_device_that_may_have_no_credentials_is_not_made),

@@ -10,12 +10,18 @@
 #include "support/documents.h"
 
 /* A CA of the certificate as it is shown, and of its parts. */
-#define FROM            "\"not-before\":\"2026-11-24T10:00:00Z\""
-#define UNTIL           "\"not-after\":\"2026-11-25T10:00:00Z\""
-#define SUBJECT         "\"subject-dn\":\"CN=Leaf,O=Test\""
-#define PARTS           SUBJECT ",\"public-key\":\"@KEY@\",\"algorithm\":\"EC\"," FROM "," UNTIL
-#define CA(members)     "{\"trusted-ca\":[{" members "}]}"
-#define FLAGS           "\"auto-provisioning-enabled\":false,\"auto-provision-as-gateway\":false"
+#define FROM        "\"not-before\":\"2026-11-24T10:00:00Z\""
+#define UNTIL       "\"not-after\":\"2026-11-25T10:00:00Z\""
+#define SUBJECT     "\"subject-dn\":\"CN=Leaf,O=Test\""
+#define PARTS       SUBJECT ",\"public-key\":\"@KEY@\",\"algorithm\":\"EC\"," FROM "," UNTIL
+#define CA(members) "{\"trusted-ca\":[{" members "}]}"
+#define FLAGS       "\"auto-provisioning-enabled\":false,\"auto-provision-as-gateway\":false"
+#define AUTH_ID     "\"auth-id-template\":\"{{subject-cn}}\""
+#define LATER                                                                                      \
+    SUBJECT ",\"public-key\":\"@KEY@\",\"algorithm\":\"EC\",\"not-before\":\"2026-11-25T10:00:"    \
+            "01Z\",\"not-after\":\"2027-11-25T10:00:00Z\""
+#define OTHER                                                                                      \
+    "\"subject-dn\":\"CN=x\",\"public-key\":\"@KEY@\",\"algorithm\":\"EC\"," FROM "," UNTIL
 #define RESOURCES(m)    "{\"resource-limits\":{" m "}}"
 #define VOLUME(m)       RESOURCES("\"data-volume\":{" m "}")
 #define SINCE           "\"effective-since\":\"2026-01-01T00:00:00Z\""
@@ -217,6 +223,20 @@ static void cas_are_taken_by_certificate_or_by_their_parts(void **state)
         {"{\"trusted-ca\":[{\"id\":\"1\"," PARTS "},{\"id\":\"2\"," PARTS "}]}",
          "{\"trusted-ca\":[{\"id\":\"1\"," PARTS "," FLAGS "},{\"id\":\"2\"," PARTS "," FLAGS
          "}]}"},
+        {CA("\"id\":\"1\"," PARTS "," AUTH_ID ",\"auto-provision-as-gateway\":true,"
+            "\"auto-provisioning-device-id-template\":\"d-{{subject-cn}}:{{subject-ou}}\""),
+         CA("\"id\":\"1\"," PARTS ",\"auto-provisioning-enabled\":false,"
+            "\"auto-provision-as-gateway\":true,"
+            "\"auto-provisioning-device-id-template\":\"d-{{subject-cn}}:{{subject-ou}}"
+            "\"," AUTH_ID)},
+        /* of one name, but one after the other, or with one template */
+        {"{\"trusted-ca\":[{\"id\":\"1\"," PARTS "," AUTH_ID "},{\"id\":\"2\"," LATER "}]}",
+         "{\"trusted-ca\":[{\"id\":\"1\"," PARTS "," FLAGS "," AUTH_ID "},{\"id\":\"2\"," LATER
+         "," FLAGS "}]}"},
+        {"{\"trusted-ca\":[{\"id\":\"1\"," PARTS "," AUTH_ID "},{\"id\":\"2\"," PARTS "," AUTH_ID
+         "}]}",
+         "{\"trusted-ca\":[{\"id\":\"1\"," PARTS "," FLAGS "," AUTH_ID "},{\"id\":\"2\"," PARTS
+         "," FLAGS "," AUTH_ID "}]}"},
     };
 
     (void)state;
@@ -252,13 +272,20 @@ static void unusable_cas_are_refused(void **state)
          "public-"},
         {CA(SUBJECT ",\"public-key\":\"@RSA@\"," FROM "," UNTIL), "public-key: "},
         {CA(PARTS ",\"auto-provisioning-enabled\":\"x\""), "auto-provisioning-enabled: must be"},
-        {CA(PARTS ",\"auto-provision-as-gateway\":true"), "as-gateway: true is not supported yet"},
         {CA(PARTS ",\"auto-provisioning-as-gateway-enabled\":false"), "there is no member"},
-        {CA(PARTS ",\"auto-provisioning-device-id-template\":\"d-{{subject-cn}}\""),
-         "trusted-ca[0].auto-provisioning-device-id-template: is not supported yet"},
-        {CA(PARTS ",\"auto-provisioning-device-id-template\":null"), "is not supported yet"},
-        {CA(PARTS ",\"auth-id-template\":\"{{subject-cn}}\""),
-         "trusted-ca[0].auth-id-template: is not supported yet"},
+        {CA(PARTS ",\"auto-provisioning-device-id-template\":\"{{subject-cn}}/x\""),
+         "trusted-ca[0].auto-provisioning-device-id-template: holds text that no device id"},
+        {CA(PARTS ",\"auto-provisioning-device-id-template\":\"{{subject-cn}}{{ou}}\""),
+         "trusted-ca[0].auto-provisioning-device-id-template: has an unknown placeholder"},
+        {CA(PARTS ",\"auto-provisioning-device-id-template\":\"\""), "has no placeholder"},
+        {CA(PARTS ",\"auto-provisioning-device-id-template\":7"), "has no placeholder"},
+        {CA(PARTS ",\"auto-provisioning-device-id-template\":[]"), "must be a text"},
+        {CA(PARTS ",\"auto-provisioning-device-id-template\":null"), "must not be null"},
+        {CA(PARTS ",\"auth-id-template\":\"{{{subject-cn}}}\""),
+         "trusted-ca[0].auth-id-template: has an unknown placeholder"},
+        {CA(PARTS ",\"auth-id-template\":\"cn={{subject-cn}}\""), "another spelling"},
+        {CA(PARTS ",\"auth-id-template\":\"device\""), "has no placeholder"},
+        {CA(PARTS ",\"auth-id-template\":null"), "must not be null"},
         {CA(PARTS ",\"provisioning\":{}"), "trusted-ca[0].provisioning: is not supported yet"},
         {CA(PARTS ",\"ocsp-revocation-enabled\":true"),
          "trusted-ca[0].ocsp-revocation-enabled: needs a cert or an ocsp-responder-cert"},
@@ -268,6 +295,11 @@ static void unusable_cas_are_refused(void **state)
         {CA(PARTS ",\"id\":[]"), "trusted-ca[0].id: must be a text"},
         {"{\"trusted-ca\":[{\"id\":\"1\"," PARTS "},{\"id\":\"1\"," PARTS "}]}",
          "trusted-ca: elements 0 and 1 have the same id"},
+        {"{\"trusted-ca\":[{" OTHER "},{" PARTS "},{" PARTS "," AUTH_ID "}]}",
+         "trusted-ca: elements 1 and 2 have the same subject-dn at the same time"},
+        {"{\"trusted-ca\":[{" PARTS "," AUTH_ID "},{" PARTS
+         ",\"auth-id-template\":\"{{subject-ou}}\"}]}",
+         "must have the same auth-id-template"},
     };
 
     (void)state;
@@ -400,18 +432,22 @@ static void check_ca(const struct store_tenant *tenant)
     assert_memory_equal(ca.key_hash, hash.bytes, sizeof(ca.key_hash));
     assert_int_equal(ca.not_before_ms, from);
     assert_int_equal(ca.not_after_ms, from + 86400000);
-    assert_int_equal(ca.flags, STORE_CA_AUTO_PROVISIONING);
+    assert_int_equal(ca.flags, STORE_CA_AUTO_PROVISIONING | STORE_CA_AS_GATEWAY);
+    assert_span(ca.device_id_template, "d-{{subject-cn}}");
+    assert_span(ca.auth_id_template, "{{subject-cn}}");
     assert_true(store_cas_next(tenant->cas, &offset, &ca));
     assert_span(ca.subject_dn, "");
     assert_int_equal(ca.flags, 0);
+    assert_int_equal(ca.device_id_template.len + ca.auth_id_template.len, 0);
     assert_false(store_cas_next(tenant->cas, &offset, &ca));
 }
 
 static void each_ca_is_a_segment_without_its_id(void **state)
 {
     static const char first[] =
-        "{" SUBJECT ",\"subject-dn-bytes\":\"@DN@\",\"public-key\":\"@KEY@\",\"algorithm\":\"EC\","
-        "\"auto-provisioning-enabled\":true,\"ocsp-revocation-enabled\":true,"
+        "{" SUBJECT
+        ",\"subject-dn-bytes\":\"@DN@\",\"public-key\":\"@KEY@\",\"algorithm\":\"EC\"," AUTH_ID
+        ",\"auto-provisioning-enabled\":true,\"ocsp-revocation-enabled\":true,"
         "\"ocsp-responder-cert\":\"@CERT@\"}";
     static const char second[] = "{\"subject-dn\":\"\",\"public-key\":\"@KEY@\",\"algorithm\":"
                                  "\"EC\",\"auto-provisioning-enabled\":false}";
@@ -423,6 +459,8 @@ static void each_ca_is_a_segment_without_its_id(void **state)
     arena_init(&arena);
     render(&arena,
            "{\"trusted-ca\":[{\"cert\":\"@CERT@\",\"auto-provisioning-enabled\":true,"
+           "\"auto-provision-as-gateway\":true," AUTH_ID ","
+           "\"auto-provisioning-device-id-template\":\"d-{{subject-cn}}\","
            "\"ocsp-revocation-enabled\":true},{\"subject-dn\":\"\",\"public-key\":\"@KEY@\","
            "\"algorithm\":\"EC\"," FROM "," UNTIL "}]}",
            &tenant);
@@ -445,7 +483,7 @@ static void what_was_read_is_read_again_as_the_same(void **state)
                                   "{\"alias\":\"a\",\"enabled\":true,\"tracing\":{},"
                                   "\"resource-limits\":{\"data-volume\":{" SINCE "}},"
                                   "\"registration-limits\":{},\"adapters\":[{\"type\":\"x\"}],"
-                                  "\"trusted-ca\":[{\"cert\":\"@CERT@\",\"id\":\"i\","
+                                  "\"trusted-ca\":[{\"cert\":\"@CERT@\",\"id\":\"i\"," AUTH_ID ","
                                   "\"ocsp-revocation-enabled\":true}]}");
     json_t *twice = NULL;
     struct arena arena;

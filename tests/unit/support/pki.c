@@ -59,6 +59,21 @@ static X509_NAME *name_of(const char *cn)
     return name;
 }
 
+struct pki_text pki_name(const char *cn)
+{
+    struct pki_text out = {.len = 0};
+    X509_NAME *name = name_of(cn);
+    unsigned char *der = NULL;
+    int len = i2d_X509_NAME(name, &der);
+
+    assert_true(len > 0 && (size_t)len <= sizeof(out.text));
+    memcpy(out.text, der, (size_t)len);
+    out.len = (size_t)len;
+    OPENSSL_free(der);
+    X509_NAME_free(name);
+    return out;
+}
+
 static void add_key_id(X509 *cert, const struct pki_key *named)
 {
     unsigned char digest[SHA_DIGEST_LENGTH];

@@ -37,6 +37,9 @@ struct pki_text {
     char text[4096];
     size_t len;
 };
+/* DER of the Name "CN=<cn>,O=Test". */
+struct pki_text pki_name(const char *cn);
+
 /* The certificate as Base64 of DER. */
 struct pki_text pki_certificate(const struct pki_spec *spec);
 

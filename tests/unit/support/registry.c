@@ -122,7 +122,9 @@ static struct span encode_cas(struct registry *registry, const struct registry_t
                                        arena_span(&registry->arena, span_of(key.bytes, key.len)),
                                    .not_before_ms = or_else(ca->from_ms, 0),
                                    .not_after_ms = or_else(ca->until_ms, REGISTRY_NOW * 2),
-                                   .flags = ca->flags};
+                                   .flags = ca->flags,
+                                   .device_id_template = span_cstr(ca->device_id_template),
+                                   .auth_id_template = span_cstr(ca->auth_id_template)};
         hash = sha256_of_pair(cas[i].subject_dn, cas[i].public_key);
         memcpy(cas[i].key_hash, hash.bytes, sizeof(hash.bytes));
     }
@@ -218,6 +220,7 @@ static void insert_device(struct registry *registry, struct store_txn *txn, uint
 
     (void)snprintf(answer, sizeof(answer), "{\"device-id\":\"%s\"}", device->id);
     record.answer = span_cstr(answer);
+    record.flags |= device->provisioner ? STORE_DEVICE_PROVISIONER : 0;
     assert_ok(store_device_insert(txn, space, &record, why));
 }
 

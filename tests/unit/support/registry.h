@@ -45,6 +45,8 @@ struct registry_ca {
     int64_t from_ms;  /* 0: long ago */
     int64_t until_ms; /* 0: far away */
     uint32_t flags;
+    const char *device_id_template; /* NULL: none */
+    const char *auth_id_template;   /* NULL: none */
 };
 
 struct registry_tenant {
@@ -86,6 +88,7 @@ void registry_put_credential(struct registry *registry, uint32_t space,
 struct registry_device {
     const char *id;
     bool disabled;
+    bool provisioner; /* has the authority */
     const char *via[4];
     const char *via_groups[4];
     const char *member_of[4];
