@@ -11,7 +11,6 @@ static enum ks_status handle(const struct api_call *call, struct answer *answer,
                                .has_gateway_id = request->has_gateway_id};
     struct ks_failure why;
 
-    (void)plan;
     if (!api_may_call(call, answer) || !api_tenant_segment(call, &ask.tenant_id, answer)) {
         return KS_OK;
     }
@@ -26,8 +25,7 @@ static enum ks_status handle(const struct api_call *call, struct answer *answer,
                       &why);
         return KS_OK;
     }
-    registration_assert(call->reader, &ask, call->now_ms, answer);
-    return KS_OK;
+    return registration_assert(call->reader, &ask, call->now_ms, answer, plan);
 }
 
 const struct api api_registration = {

@@ -1,12 +1,11 @@
 #include "service/group_members.h"
 
 #include "base/json_scan.h"
-#include "service/service.h"
 #include "store/store.h"
 
 /* The list that grows: JSON strings with commas between. */
 struct members {
-    struct service_reader *reader;
+    struct store_txn *txn;
     uint32_t space;
     const struct store_device *device;
     struct buf text;
@@ -28,7 +27,7 @@ static enum ks_status is_told(const struct members *members, struct span group, 
     at = 0;
     while (st == KS_OK && !*told && store_strings_next(members->device->via_groups, &at, &entry) &&
            !span_eq(entry, group)) {
-        st = store_group_has(members->reader->txn, members->space, entry, id, told, why);
+        st = store_group_has(members->txn, members->space, entry, id, told, why);
     }
     return st;
 }
@@ -37,7 +36,7 @@ static enum ks_status add_group(struct members *members, struct span group, stru
 {
     struct span id = span_of("", 0);
     bool told = false;
-    enum ks_status st = store_group_next(members->reader->txn, members->space, group, id, &id, why);
+    enum ks_status st = store_group_next(members->txn, members->space, group, id, &id, why);
 
     while (st == KS_OK && members->count < GROUP_MEMBERS_MAX) {
         st = is_told(members, group, id, &told, why);
@@ -47,7 +46,7 @@ static enum ks_status add_group(struct members *members, struct span group, stru
             members->count++;
         }
         if (st == KS_OK) {
-            st = store_group_next(members->reader->txn, members->space, group, id, &id, why);
+            st = store_group_next(members->txn, members->space, group, id, &id, why);
         }
     }
     return st == KS_NOT_FOUND ? KS_OK : st;
@@ -85,11 +84,11 @@ static void put_together(const struct json_members *parts, const struct members 
     buf_add_char(out, '}');
 }
 
-enum ks_status group_members_answer(struct service_reader *reader, uint32_t space,
+enum ks_status group_members_answer(struct store_txn *txn, uint32_t space,
                                     const struct store_device *device, struct buf *out,
                                     struct ks_failure *why)
 {
-    struct members members = {.reader = reader, .space = space, .device = device};
+    struct members members = {.txn = txn, .space = space, .device = device};
     struct json_members parts;
     struct span group;
     size_t at = 0;

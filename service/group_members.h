@@ -4,7 +4,7 @@
  *
  * Costs a scan of the groups' index, bounded by GROUP_MEMBERS_MAX: further members are not told.
  *
- * Threads:   the reader's.
+ * Threads:   the transaction's: a reader's, or the writer's.
  * Ownership: appends to `out`, which is untouched on failure.
  * Source:    Hono's Device Registration API, assert.
  */
@@ -15,13 +15,13 @@
 #include "base/buf.h"
 #include "base/status.h"
 
-struct service_reader;
 struct store_device;
+struct store_txn;
 
 enum { GROUP_MEMBERS_MAX = 1000 };
 
 /* Appends device->answer with the members of device->via_groups in `via`: those of the record
  * first, in their order, then each other device once; disabled ones, too. */
-KS_MUST_CHECK enum ks_status group_members_answer(struct service_reader *reader, uint32_t space,
+KS_MUST_CHECK enum ks_status group_members_answer(struct store_txn *txn, uint32_t space,
                                                   const struct store_device *device,
                                                   struct buf *out, struct ks_failure *why);

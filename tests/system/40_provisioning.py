@@ -220,8 +220,8 @@ class Race(unittest.TestCase):
     CERTIFICATES = 20
     CONNECTIONS = 10
 
-    def race(self, koseki):
-        koseki.create_tenant("T1")
+    def race(self, koseki, ca_members=None):
+        koseki.create_tenant("T1", ca_members=ca_members)
         barrier = threading.Barrier(self.CERTIFICATES * self.CONNECTIONS)
         answers, errors, lock = [], [], threading.Lock()
         names = [f"device-{n + 1}.pem" for n in range(self.CERTIFICATES)]
@@ -256,6 +256,7 @@ class Race(unittest.TestCase):
         self.assertEqual(codes.count(200), self.CERTIFICATES * (self.CONNECTIONS - 1))
         self.assertEqual(len({(name, device) for name, _, device in answers}), self.CERTIFICATES)
         self.assertEqual(len({device for _, _, device in answers}), self.CERTIFICATES)
+        return {device for _, _, device in answers}
 
     @staticmethod
     def sections(message):
@@ -271,6 +272,15 @@ class Race(unittest.TestCase):
     def test_simultaneous_first_logins_give_one_device_each(self):
         with Koseki() as koseki:
             self.race(koseki)
+            koseki.stop()
+            text = koseki.verify().replace(" ", "").replace(":", "=")
+            self.assertIn(f"devices={self.CERTIFICATES}", text)
+
+    def test_with_a_device_id_template_nobody_loses_either(self):
+        with Koseki() as koseki:
+            devices = self.race(
+                koseki, {"auto-provisioning-device-id-template": "{{subject-o}}:{{subject-cn}}"})
+            self.assertEqual(devices, {f"Acme:device-{n + 1}" for n in range(self.CERTIFICATES)})
             koseki.stop()
             text = koseki.verify().replace(" ", "").replace(":", "=")
             self.assertIn(f"devices={self.CERTIFICATES}", text)

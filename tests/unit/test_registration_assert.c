@@ -1,5 +1,6 @@
 #include "support/registry.h"
 
+#include "base/counters.h"
 #include "service/reasons.h"
 #include "service/registration_assert.h"
 
@@ -26,7 +27,15 @@ static int set_up(void **state)
                         &(struct registry_device){.id = "member", .member_of = {"g1", "g2"}});
     registry_put_device(&registry, space,
                         &(struct registry_device){.id = "stranger", .member_of = {"g2", "g"}});
-    registry_put_tenant(&registry, &(struct registry_tenant){.id = "off", .disabled = true});
+    registry_put_device(&registry, space,
+                        &(struct registry_device){.id = "maker", .provisioner = true});
+    registry_put_device(
+        &registry, space,
+        &(struct registry_device){.id = "maker-off", .disabled = true, .provisioner = true});
+    space =
+        registry_put_tenant(&registry, &(struct registry_tenant){.id = "off", .disabled = true});
+    registry_put_device(&registry, space,
+                        &(struct registry_device){.id = "maker", .provisioner = true});
     return 0;
 }
 
@@ -37,7 +46,9 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void ask(const char *tenant, const char *device, const char *gateway)
+static struct provisioning_plan plan;
+
+static enum ks_status assert_device(const char *tenant, const char *device, const char *gateway)
 {
     const struct assert_query query = {.tenant_id = span_cstr(tenant),
                                        .device_id = span_cstr(device),
@@ -45,7 +56,15 @@ static void ask(const char *tenant, const char *device, const char *gateway)
                                        .has_gateway_id = gateway != NULL};
 
     registry_renew(&registry);
-    registration_assert(&registry.reader, &query, REGISTRY_NOW, &registry.answer);
+    plan = (struct provisioning_plan){.kind = NULL};
+    return registration_assert(&registry.reader, &query, REGISTRY_NOW, &registry.answer, &plan);
+}
+
+static void ask(const char *tenant, const char *device, const char *gateway)
+{
+    assert_int_equal(assert_device(tenant, device, gateway), KS_OK);
+    assert_int_equal(counters_sum(COUNTER_PROVISIONING_REFUSED), 0);
+    assert_int_equal(registry.answer.provisioning, ANSWER_ORDINARY);
 }
 
 static void a_device_may_speak_for_itself_or_through_its_gateways(void **state)
@@ -91,6 +110,12 @@ static void others_are_refused_the_device_first(void **state)
         {"T", "off", "gw", 404, REASON_DISABLED},
         {"T", "ghost", "ghost", 404, REASON_UNKNOWN_DEVICE},
         {"T", "ghost", "gw", 404, REASON_UNKNOWN_DEVICE},
+        {"T", "ghost", "maker-off", 404, REASON_UNKNOWN_DEVICE},
+        {"T", "ghost", "", 404, REASON_UNKNOWN_DEVICE},
+        {"off", "ghost", NULL, 404, REASON_UNKNOWN_DEVICE},
+        {"T", "off", "maker", 404, REASON_DISABLED},
+        {"T", "alone", "maker", 403, REASON_GATEWAY},
+        {"T", "maker", "maker", 403, REASON_GATEWAY},
         {"T", "behind", "ghost", 403, REASON_GATEWAY},
         {"T", "behind", "gw-off", 403, REASON_GATEWAY},
         {"T", "behind", "stranger", 403, REASON_GATEWAY},
@@ -125,6 +150,51 @@ static void ids_beyond_the_bounds_are_unknown(void **state)
     assert_refusal(&registry, 403, REASON_GATEWAY);
 }
 
+/* ---- devices behind a gateway with the authority ---- */
+
+static void an_unknown_device_behind_such_a_gateway_is_to_be_provisioned(void **state)
+{
+    (void)state;
+    assert_int_equal(assert_device("T", "new:1", "maker"), KS_NEEDS_WRITE);
+    assert_ptr_equal(plan.kind, &provisioning_by_gateway);
+    assert_span(plan.tenant_id, "T");
+    assert_span(plan.edge.device_id, "new:1");
+    assert_span(plan.edge.gateway_id, "maker");
+    assert_int_equal(counters_sum(COUNTER_PROVISIONING_REFUSED), 0);
+}
+
+static void what_cannot_be_provisioned_is_refused_and_counted(void **state)
+{
+    static const struct {
+        const char *tenant;
+        const char *device;
+        int status;
+        const char *reason;
+    } cases[] = {
+        {"T", "", 400, REASON_BAD_DEVICE_ID},
+        {"T", "a/b", 400, REASON_BAD_DEVICE_ID},
+        {"T", "++\xC2\xA3\xC2\xA3", 400, REASON_BAD_DEVICE_ID},
+        {"T", "\xFF", 400, REASON_BAD_DEVICE_ID},
+        {"off", "new", 404, REASON_DISABLED},
+        {"off", "a/b", 404, REASON_DISABLED},
+    };
+    char id[202];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(assert_device(cases[i].tenant, cases[i].device, "maker"), KS_OK);
+        assert_refusal(&registry, cases[i].status, cases[i].reason);
+        assert_int_equal(registry.answer.provisioning, ANSWER_NOT_PROVISIONED);
+        assert_int_equal(counters_sum(COUNTER_PROVISIONING_REFUSED), i + 1);
+    }
+    memset(id, 'x', sizeof(id));
+    id[201] = '\0';
+    assert_int_equal(assert_device("T", id, "maker"), KS_OK);
+    assert_refusal(&registry, 400, REASON_BAD_DEVICE_ID);
+    id[200] = '\0';
+    assert_int_equal(assert_device("T", id, "maker"), KS_NEEDS_WRITE);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -133,6 +203,8 @@ int main(void)
         TEST(a_device_may_speak_for_itself_or_through_its_gateways),
         TEST(others_are_refused_the_device_first),
         TEST(ids_beyond_the_bounds_are_unknown),
+        TEST(an_unknown_device_behind_such_a_gateway_is_to_be_provisioned),
+        TEST(what_cannot_be_provisioned_is_refused_and_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

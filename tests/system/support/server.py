@@ -226,11 +226,14 @@ class Koseki:
         connection.close()
         return answer
 
-    def create_tenant(self, tenant="T1", cas=("ca.pem",), provisioning=True, **members):
+    def create_tenant(self, tenant="T1", cas=("ca.pem",), provisioning=True, ca_members=None,
+                      **members):
+        """ca_members: what each trusted CA has besides."""
         body = dict(members)
         if cas:
             body["trusted-ca"] = [{"cert": pki.der_base64(ca),
-                                   "auto-provisioning-enabled": provisioning} for ca in cas]
+                                   "auto-provisioning-enabled": provisioning, **(ca_members or {})}
+                                  for ca in cas]
         answer = self.http("POST", f"/v1/tenants/{tenant}", body)
         assert answer.status == 201, (answer.status, answer.body)
         return answer

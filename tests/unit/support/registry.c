@@ -234,6 +234,14 @@ void registry_put_device(struct registry *registry, uint32_t space,
     assert_ok(store_write_commit(txn, why));
 }
 
+void registry_delete_device(struct registry *registry, uint32_t space, const char *id)
+{
+    struct store_txn *txn = begin(registry);
+
+    assert_ok(store_device_delete(txn, space, span_cstr(id), why));
+    assert_ok(store_write_commit(txn, why));
+}
+
 static void fill_credential_answer(struct registry *registry,
                                    const struct registry_credential *credential, struct buf *text,
                                    struct store_credential *record)

@@ -95,6 +95,7 @@ struct registry_device {
 };
 void registry_put_device(struct registry *registry, uint32_t space,
                          const struct registry_device *device);
+void registry_delete_device(struct registry *registry, uint32_t space, const char *id);
 uint64_t registry_count_devices(struct registry *registry, uint32_t space);
 
 void registry_renew(struct registry *registry);
