@@ -11,6 +11,7 @@
 #include "certs/certificate.h"
 #include "cli/command.h"
 #include "net/tls.h"
+#include "service/identity_template.h"
 
 enum { TIMEOUT_MS = 10000, FILE_MAX = 64 << 10, STEPS_MAX = 4 };
 
@@ -104,23 +105,38 @@ static const char *check_usage(const struct command_options *o)
 
 /* ---- steps ---- */
 
-/* A string member of the answer's JSON object, unescaped. */
-static struct span member_of(struct probe *probe, const struct amqp_client_answer *answer,
-                             const char *key)
+/* The members of a JSON object; none if it cannot be read. `text` outlives them. */
+static const struct json_members *members_of(struct probe *probe, struct span text)
 {
     struct json_members *members = arena_alloc(&probe->arena, sizeof(*members));
-    const struct json_member *member;
-    struct span text = span_of(NULL, 0);
-    struct span body = arena_span(&probe->arena, buf_span(&answer->body));
 
-    if (json_scan_object(body, members, NULL) != KS_OK) {
-        return text;
+    if (json_scan_object(text, members, NULL) != KS_OK) {
+        members->count = 0;
     }
-    member = json_members_find(members, span_cstr(key));
+    return members;
+}
+
+/* A string member, unescaped; empty if there is none. */
+static struct span text_of(struct probe *probe, const struct json_members *members, const char *key)
+{
+    const struct json_member *member = json_members_find(members, span_cstr(key));
+    struct span text = span_of(NULL, 0);
+
     if (member != NULL && member->kind == JSON_KIND_STRING) {
         json_scan_string(member->value, arena_alloc(&probe->arena, member->value.len), &text);
     }
     return text;
+}
+
+static struct span keep_body(struct probe *probe, const struct amqp_client_answer *answer)
+{
+    return arena_span(&probe->arena, buf_span(&answer->body));
+}
+
+static struct span member_of(struct probe *probe, const struct amqp_client_answer *answer,
+                             const char *key)
+{
+    return text_of(probe, members_of(probe, keep_body(probe, answer)), key);
 }
 
 /* Calls, notes the step. False: refused or broken; probe->result says which. */
@@ -149,6 +165,50 @@ static bool call(struct probe *probe, const char *name, const struct amqp_client
     return true;
 }
 
+/* The template that an adapter uses: of the first trusted CA with the issuer's name. */
+static struct span auth_id_template_of(struct probe *probe, const struct amqp_client_answer *answer)
+{
+    const struct json_members *tenant = members_of(probe, keep_body(probe, answer));
+    const struct json_member *cas = json_members_find(tenant, SPAN("trusted-ca"));
+    struct span element;
+    size_t at = 0;
+
+    while (cas != NULL && cas->kind == JSON_KIND_ARRAY &&
+           json_array_next(cas->value, &at, &element)) {
+        const struct json_members *ca = members_of(probe, element);
+
+        if (span_eq(text_of(probe, ca, "subject-dn"), probe->certificate.issuer_dn)) {
+            return text_of(probe, ca, "auth-id-template");
+        }
+    }
+    return span_of(NULL, 0);
+}
+
+/* The auth-id is the subject, or what the CA's template makes of it. */
+static bool make_auth_id(struct probe *probe, const struct amqp_client_answer *answer)
+{
+    const struct identity_subject subject = {.dn = probe->certificate.subject_dn,
+                                             .der = probe->certificate.subject_der};
+    struct span template = auth_id_template_of(probe, answer);
+    struct ks_failure why = {0};
+    struct buf text;
+    enum ks_status st;
+
+    if (template.len == 0) {
+        return true;
+    }
+    buf_init(&text, 0);
+    st = identity_template_fill(template, &subject, &text, &why);
+    if (st == KS_OK) {
+        probe->auth_id = arena_span(&probe->arena, buf_span(&text));
+    } else {
+        probe->result = "refused";
+        (void)snprintf(probe->trouble, sizeof(probe->trouble), "auth-id: %s", why.text);
+    }
+    buf_done(&text);
+    return st == KS_OK;
+}
+
 static bool ask_tenant(struct probe *probe)
 {
     struct amqp_client_answer answer;
@@ -169,6 +229,7 @@ static bool ask_tenant(struct probe *probe)
                   .endpoint = "tenant", .subject = "get", .body = buf_span(&body)},
               &answer);
     probe->tenant = ok ? member_of(probe, &answer, "tenant-id") : probe->tenant;
+    ok = ok && (probe->options->cert == NULL || make_auth_id(probe, &answer));
     buf_done(&answer.body);
     buf_done(&body);
     return ok;

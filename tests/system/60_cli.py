@@ -228,6 +228,26 @@ class WithService(unittest.TestCase):
                 self.assertNotIn(user["password"], log)
 
 
+class Templates(unittest.TestCase):
+    def test_probe_makes_the_auth_id_as_an_adapter_does(self):
+        with Koseki() as koseki, tempfile.TemporaryDirectory() as folder:
+            password = pathlib.Path(folder, "password")
+            password.write_text("secret\n")
+            for tenant, ca, template in (("T2", "ed25519-ca.pem", "a-{{subject-cn}}"),
+                                         ("T3", "rsa-ca.pem", "{{subject-ou}}")):
+                koseki.create_tenant(tenant, cas=(ca,), ca_members={"auth-id-template": template})
+            base = ["probe", "--connect", f"127.0.0.1:{koseki.port('amqp.listen')}", "--username",
+                    "adapter@HONO", "--password-file", str(password)]
+            out = run(*base, "--cert", pki.path("ed25519-device.pem"), "--json")
+            answer = json.loads(out.stdout)
+            self.assertEqual((out.returncode, answer["provisioned"]), (0, True), out.stdout)
+            shown = koseki.http("GET", f"/v1/credentials/T2/{answer['device']}").json()
+            self.assertEqual(shown[0]["auth-id"], "a-ed25519 device")
+            out = run(*base, "--cert", pki.path("rsa-device.pem"))
+            self.assertEqual(out.returncode, 1)
+            self.assertIn("organizational unit", out.stdout)
+
+
 class Json(unittest.TestCase):
     def test_log_lines_are_json_objects(self):
         koseki = Koseki(wait_ready=False, log__format="json", log__level="error")
