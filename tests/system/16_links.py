@@ -1,0 +1,72 @@
+"""Links, sessions and what is on them: in any order, refused, taken up again, with any reply address."""
+import struct
+import unittest
+
+from support import raw
+from support.raw import Described, Raw10, Symbol, Ubyte, frame
+from support.server import Koseki
+
+GET = b'{"tenant-id":"T1"}'
+ACCEPTED, REJECTED = 0x24, 0x25
+FIRST, SECOND = Ubyte(0), Ubyte(1)
+
+
+def get(n, reply, handle=1, **options):
+    return raw.transfer(handle, n, raw.message("get", reply, f"m{n}", body=GET), **options)
+
+
+class Links(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.koseki = Koseki(tls=True)
+        cls.koseki.create_tenant("T1")
+        cls.koseki.create_device("T1", "D1")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.koseki.close()
+
+    def peer(self, **options):
+        peer = Raw10(self.koseki, **options)
+        self.addCleanup(peer.close)
+        return peer
+
+    def connected(self, **options):
+        return self.peer().connect(**options)
+
+    def outcome(self, peer):
+        """(descriptor, condition or None) of the next outcome of a request."""
+        state = peer.expect(raw.DISPOSITION)[4]
+        return state.descriptor, state.value[0].value[0] if state.descriptor == REJECTED else None
+
+    def serves(self, peer, n, reply, **options):
+        peer.send(get(n, reply, **options))
+        peer.expect(raw.TRANSFER)
+        self.assertIn(b"m%d" % n, peer.payload)
+
+
+class Attach(Links):
+    def test_a_segment_behind_the_tenant_names_no_device(self):
+        """Nor does one behind `tenant` name a tenant."""
+        peer = self.connected()
+        peer.send(raw.attach("r", 0, True, "registration/T1/r") + raw.flow(0, 10) +
+                  raw.attach("s", 1, False, "registration/T1/ghost") +
+                  raw.attach("t", 2, True, "tenant/r") + raw.flow(2, 10) +
+                  raw.attach("u", 3, False, "tenant/ghost"))
+        while peer.expect(raw.FLOW)[4] != 3:
+            pass
+        peer.send(raw.transfer(1, 0, raw.message("assert", "registration/T1/r", "m0",
+                                                 properties={"device_id": "D1"})))
+        peer.expect(raw.TRANSFER)
+        self.assertIn(b'{"device-id":"D1"', peer.payload)
+        for n, (body, to, tenant) in enumerate((
+                (b'{"subject-dn":"CN=nobody"}', "tenant", None), (b"nonsense", "tenant", None),
+                (b'{"tenant-id":"T2"}', "tenant/T2", "T2"))):
+            peer.send(raw.transfer(3, n + 1, raw.message("get", "tenant/r", "m", body=body)))
+            peer.expect(raw.TRANSFER)
+            (properties, application, _) = raw.sections(peer.payload)
+            self.assertEqual(properties.value[2], to)
+            self.assertEqual(application.value.get("tenant_id"), tenant)
+
+
+del Links  # the base has no tests
