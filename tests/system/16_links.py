@@ -46,6 +46,20 @@ class Links(unittest.TestCase):
 
 
 class Attach(Links):
+    def test_a_refused_attach_has_no_terminus_and_no_credit(self):
+        peer = self.connected()
+        for handle, data in enumerate((
+                raw.attach("a", 0, False, "nowhere"), raw.attach("b", 1, True, "nowhere/x"),
+                raw.attach("c", 2, False, "tenant", settle=1), raw.attach("d", 3, True, "tenant"),
+                raw.attach("e", 4, False, None), raw.attach("f", 5, True, None))):
+            with self.subTest(handle):
+                peer.send(data)
+                attach = peer.expect(raw.ATTACH)
+                self.assertEqual(attach[3:7], [0, 0, None, None])  # settle modes, source, target
+                _, kind, detach, _ = peer.read()
+                self.assertEqual((kind, detach[0], detach[1]), (raw.DETACH, attach[1], True))
+                peer.send(frame(raw.DETACH, [handle, True]))
+
     def test_a_segment_behind_the_tenant_names_no_device(self):
         """Nor does one behind `tenant` name a tenant."""
         peer = self.connected()
@@ -67,6 +81,22 @@ class Attach(Links):
             (properties, application, _) = raw.sections(peer.payload)
             self.assertEqual(properties.value[2], to)
             self.assertEqual(application.value.get("tenant_id"), tenant)
+
+
+class ReplyAddresses(Links):
+    def refused(self, peer, n, reply):
+        peer.send(get(n, reply))
+        self.assertEqual(self.outcome(peer), (REJECTED, "amqp:precondition-failed"))
+
+    def test_the_address_is_known_without_the_slashes_at_its_end(self):
+        peer = self.connected()
+        peer.send(raw.attach("r", 0, True, "tenant/x//") + raw.flow(0, 10) + raw.attach("s", 1, False, "tenant"))
+        peer.expect(raw.FLOW)
+        self.refused(peer, 0, "tenant/x//")
+        self.serves(peer, 1, "tenant/x")
+        peer.send(raw.attach("again", 2, True, "tenant/x/"))
+        self.assertEqual(peer.expect(raw.DETACH)[2].value[:2], [
+            "amqp:illegal-state", "reply-to address [tenant/x] is already subscribed"])
 
 
 del Links  # the base has no tests
