@@ -99,4 +99,40 @@ class ReplyAddresses(Links):
             "amqp:illegal-state", "reply-to address [tenant/x] is already subscribed"])
 
 
+class Pipelined(Links):
+    def everything(self, peer, user, password, end=b""):
+        """From the SASL header to requests in one write, as a client that trusts its login may do."""
+        peer.send(raw.sasl_plain(user, password) + raw.AMQP_HEADER + raw.open_frame() + raw.begin() +
+                  raw.attach("r", 0, True, "tenant/p") + raw.flow(0, 10) + raw.attach("s", 1, False, "tenant") +
+                  get(0, "tenant/p") + get(1, "tenant/p") + end)
+        self.assertEqual(peer.header(), raw.SASL_HEADER)
+        peer.expect(raw.SASL_MECHANISMS)
+        return peer.expect(raw.SASL_OUTCOME)[0]
+
+    def test_what_comes_behind_the_login_waits_for_its_outcome(self):
+        for options in ({}, {"tls": True}):
+            for user, password in (("adapter@HONO", "secret"), ("hashed@HONO", "hashed-secret")):
+                with self.subTest((options, user)):
+                    peer = self.peer(**options)
+                    self.assertEqual(self.everything(peer, user, password), 0)
+                    self.assertEqual(peer.header(), raw.AMQP_HEADER)
+                    for n in range(2):
+                        peer.expect(raw.TRANSFER)
+                        self.assertIn(b"m%d" % n, peer.payload)
+
+    def test_behind_a_refused_login_it_is_thrown_away(self):
+        for user, password in (("adapter@HONO", "wrong"), ("hashed@HONO", "wrong")):
+            with self.subTest(user):
+                peer = self.peer()
+                self.assertEqual(self.everything(peer, user, password), 1)
+                self.assertEqual(peer.until_end(), [])
+
+    def test_a_close_behind_requests_is_answered(self):
+        peer = self.peer()
+        self.assertEqual(self.everything(peer, "hashed@HONO", "hashed-secret", frame(raw.CLOSE, [])), 0)
+        peer.header()
+        last = peer.until_end()[-1]
+        self.assertEqual((last[1], last[2]), (raw.CLOSE, []))
+
+
 del Links  # the base has no tests
