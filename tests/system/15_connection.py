@@ -149,6 +149,17 @@ class Opening(Connections):
         peer.send(frame(raw.CLOSE, [Described(0x1D, [Symbol("amqp:internal-error"), "bye"])]))
         self.assertEqual([f[1] for f in peer.until_end()], [raw.CLOSE])
 
+    def test_an_idle_time_out_that_would_be_nothing_but_heartbeats_is_refused(self):
+        for idle in (1, 99):
+            peer = self.peer()
+            peer.login()
+            peer.send(raw.AMQP_HEADER + raw.open_frame(idle=idle))
+            peer.header()
+            self.assertEqual(peer.until_end()[-1][2][0].value[:2], [
+                "amqp:invalid-field", "idle-time-out is below 100 ms"])
+        for idle in (0, 100, 0xFFFFFFFF):
+            self.connected(idle=idle).request_links()
+
     def test_heartbeats_come_and_go_on_coming(self):
         """Many idle peers for many beats: a beat whose timer is lost is the last of its connection."""
         peers = [self.connected(idle=400) for _ in range(50)]
