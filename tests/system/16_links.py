@@ -60,6 +60,40 @@ class Attach(Links):
                 self.assertEqual((kind, detach[0], detach[1]), (raw.DETACH, attach[1], True))
                 peer.send(frame(raw.DETACH, [handle, True]))
 
+    def test_a_request_link_is_unsettled_and_first_whatever_was_asked(self):
+        peer = self.connected()
+        for handle, (sender, receiver) in enumerate(((None, None), (Ubyte(0), FIRST), (Ubyte(2), SECOND))):
+            source = Described(0x28, ["mine", None, Symbol("never")])
+            peer.send(frame(raw.ATTACH, [f"s{handle}", handle, False, sender, receiver, source,
+                                         Described(0x29, ["tenant", 0]), None, None, 0, None, None,
+                                         Symbol("wish"), {Symbol("p"): 1}]))
+            attach = peer.expect(raw.ATTACH)
+            self.assertEqual(attach[2:5], [True, 0, 0])
+            self.assertEqual((attach[5].value[0], attach[6].value[0]), ("mine", "tenant"))
+            self.assertEqual(attach[10], 65536)  # max-message-size
+            self.assertEqual(attach[11:], [None] * 3)  # no capabilities, no properties
+            self.assertEqual(peer.expect(raw.FLOW)[6], 500)
+
+    def test_names_of_endpoints_have_their_letter_case(self):
+        peer = self.connected()
+        for handle, address in enumerate(("Tenant", "TENANT", "tenants", "tenan", " tenant")):
+            peer.send(raw.attach(f"l{handle}", handle, False, address))
+            self.assertEqual(peer.expect(raw.DETACH)[2].value[0], "amqp:not-found")
+
+    def test_slashes_at_the_end_do_not_count(self):
+        peer = self.connected()
+        for handle, address in enumerate(("tenant/", "tenant//", "credentials/T1/")):
+            peer.send(raw.attach(f"l{handle}", handle, False, address))
+            self.assertEqual(peer.expect(raw.ATTACH)[6].value[0], address)  # as the client wrote it
+            peer.expect(raw.FLOW)
+
+    def test_a_dynamic_source_with_an_address_is_echoed_as_such(self):
+        peer = self.connected()
+        peer.send(frame(raw.ATTACH, ["l", 0, True, None, None, Described(
+            0x28, ["tenant/chosen", None, None, None, True]), Described(0x29, [None])]))
+        source = peer.expect(raw.ATTACH)[5].value
+        self.assertEqual((source[0], source[4]), ("tenant/chosen", True))
+
     def test_a_segment_behind_the_tenant_names_no_device(self):
         """Nor does one behind `tenant` name a tenant."""
         peer = self.connected()
@@ -88,6 +122,19 @@ class ReplyAddresses(Links):
         peer.send(get(n, reply))
         self.assertEqual(self.outcome(peer), (REJECTED, "amqp:precondition-failed"))
 
+    def test_a_request_names_an_open_reply_link_of_its_endpoint_and_connection(self):
+        other = self.connected()
+        other.request_links(reply="tenant/of-another")
+        peer = self.connected()
+        peer.send(raw.attach("c", 2, True, "credentials/T1/x") + raw.flow(2, 10))
+        reply = peer.request_links(reply="tenant/mine")
+        for n, wrong in enumerate(("tenant/of-another", "credentials/T1/x", "tenant/MINE", "tenant/min",
+                                   "tenant/mine/", "tenant", "")):
+            with self.subTest(wrong):
+                self.refused(peer, n, wrong)
+        self.serves(peer, 7, reply)
+        self.assertFalse(other.has_input(0))
+
     def test_the_address_is_known_without_the_slashes_at_its_end(self):
         peer = self.connected()
         peer.send(raw.attach("r", 0, True, "tenant/x//") + raw.flow(0, 10) + raw.attach("s", 1, False, "tenant"))
@@ -97,6 +144,109 @@ class ReplyAddresses(Links):
         peer.send(raw.attach("again", 2, True, "tenant/x/"))
         self.assertEqual(peer.expect(raw.DETACH)[2].value[:2], [
             "amqp:illegal-state", "reply-to address [tenant/x] is already subscribed"])
+
+    def test_connections_may_use_the_same_address(self):
+        peers = [self.connected() for _ in range(3)]
+        for peer in peers:
+            self.serves(peer, 0, peer.request_links(reply="tenant/same"))
+
+    def test_the_tenant_of_a_reply_address_is_its_own_affair(self):
+        peer = self.connected()
+        reply = "registration/another/x"
+        peer.request_links("registration/T1", reply)
+        peer.send(raw.transfer(1, 0, raw.message("assert", reply, "m", properties={"device_id": "D1"})))
+        peer.expect(raw.TRANSFER)
+        self.assertEqual(raw.sections(peer.payload)[1].value["tenant_id"], "T1")
+
+    def test_an_address_is_free_again_when_its_link_its_session_or_its_connection_has_ended(self):
+        for end in (frame(raw.DETACH, [0, True], 1), frame(raw.DETACH, [0, False], 1), frame(raw.END, [], 1)):
+            peer = self.connected()
+            peer.send(raw.begin(1) + raw.attach("r", 0, True, "tenant/freed", channel=1) + end)
+            peer.expect(raw.ATTACH)
+            self.serves(peer, 0, peer.request_links(reply="tenant/freed"))
+            peer.close()
+
+
+class AnyOrder(Links):
+    def test_a_reply_link_may_come_after_the_request_link(self):
+        peer = self.connected()
+        peer.send(raw.attach("s", 1, False, "tenant"))
+        peer.expect(raw.FLOW)
+        peer.send(get(0, "tenant/late"))
+        self.assertEqual(self.outcome(peer), (REJECTED, "amqp:precondition-failed"))
+        peer.send(raw.attach("r", 0, True, "tenant/late") + raw.flow(0, 10))
+        self.serves(peer, 1, "tenant/late")
+
+    def test_channels_and_handles_are_the_clients_choice(self):
+        peer = self.peer()
+        peer.login()
+        peer.send(raw.AMQP_HEADER + raw.open_frame() + raw.begin(31) + raw.begin(7))
+        peer.header()
+        peer.send(raw.attach("r", 65535, True, "tenant/r", channel=7) + raw.flow(65535, 10, channel=7) +
+                  raw.attach("s", 4711, False, "tenant", channel=31))
+        peer.expect(raw.FLOW)
+        self.serves(peer, 0, "tenant/r", handle=4711, channel=31)
+
+    def test_a_link_left_open_is_closed_and_may_be_attached_again(self):
+        """closed=false: a client that wants to resume. Nothing is kept to be resumed; the link is new."""
+        peer = self.connected()
+        for n in range(3):
+            reply = peer.request_links()
+            self.serves(peer, n, reply)
+            error = Described(0x1D, [Symbol("amqp:internal-error"), "as you like"])
+            for handle in (1, 0):
+                peer.send(frame(raw.DETACH, [handle, False, error]))
+                self.assertEqual(peer.expect(raw.DETACH)[1:2], [True])
+
+    def test_either_link_may_go_first(self):
+        for first, second in ((0, 1), (1, 0)):
+            peer = self.connected()
+            peer.request_links()
+            peer.send(frame(raw.DETACH, [first, True]) + frame(raw.DETACH, [second, True]))
+            peer.expect(raw.DETACH)
+            peer.expect(raw.DETACH)
+            self.serves(peer, 0, peer.request_links())
+
+    def test_a_session_may_end_with_an_error_and_begin_again(self):
+        peer = self.connected()
+        for n in range(3):
+            peer.send(raw.begin(1) + raw.attach("r", 0, True, "tenant/s", channel=1) +
+                      raw.flow(0, 10, channel=1) + raw.attach("s", 1, False, "tenant", channel=1))
+            while peer.expect(raw.FLOW)[4] != 1:
+                pass
+            self.serves(peer, 0, "tenant/s", channel=1)
+            peer.send(frame(raw.END, [Described(0x1D, [Symbol("amqp:internal-error"), "bye"])], 1))
+            ended = peer.expect(raw.END)
+            self.assertFalse(any(ended))
+
+    def test_sessions_end_in_any_order_and_leave_the_others_alone(self):
+        peer = self.connected()
+        peer.send(b"".join(raw.begin(n) for n in range(1, 6)))
+        for n in range(1, 6):
+            peer.expect(raw.BEGIN)
+        for n in range(1, 6):
+            peer.send(raw.attach("r", 0, True, f"tenant/{n}", channel=n) + raw.flow(0, 10, channel=n) +
+                      raw.attach("s", 1, False, "tenant", channel=n))
+        for turn, (alive, ended) in enumerate((((1, 2, 4, 5), 3), ((2, 4, 5), 1), ((2, 4), 5))):
+            peer.send(frame(raw.END, [], ended))
+            peer.expect(raw.END)
+            for n in alive:
+                self.serves(peer, turn, f"tenant/{n}", channel=n)
+
+    def test_the_reply_link_may_be_in_a_session_that_began_later_and_end_first(self):
+        peer = self.connected()
+        peer.send(raw.attach("s", 0, False, "tenant"))
+        peer.expect(raw.FLOW)
+        for n in range(2):
+            peer.send(raw.begin(1) + raw.attach("r", 0, True, "tenant/r", channel=1) + raw.flow(0, 10, channel=1))
+            peer.expect(raw.ATTACH)
+            self.serves(peer, 2 * n, "tenant/r", handle=0)
+            peer.send(frame(raw.END, [], 1))
+            peer.expect(raw.END)
+            peer.send(get(2 * n + 1, "tenant/r", handle=0))
+            while (outcome := self.outcome(peer))[0] == ACCEPTED:  # of the request before
+                pass
+            self.assertEqual(outcome, (REJECTED, "amqp:precondition-failed"))
 
 
 class Pipelined(Links):
@@ -133,6 +283,54 @@ class Pipelined(Links):
         peer.header()
         last = peer.until_end()[-1]
         self.assertEqual((last[1], last[2]), (raw.CLOSE, []))
+
+
+class Delivery(Links):
+    def test_answers_have_tags_and_ids_that_count(self):
+        peer = self.connected()
+        reply = peer.request_links()
+        peer.send(raw.attach("r2", 2, True, "tenant/second") + raw.flow(2, 10))
+        for n, (to, tag) in enumerate(((reply, 1), (reply, 2), ("tenant/second", 1), (reply, 3))):
+            peer.send(get(n, to))
+            transfer = peer.expect(raw.TRANSFER)
+            self.assertEqual(transfer[1:4], [n, struct.pack(">I", tag), 0])  # ids of the session, tags of the link
+
+    def test_accepted_does_not_mean_authorized(self):
+        """A request is accepted before it is looked at; what became of it is told by its answer."""
+        peer = self.connected(user="one@HONO")
+        peer.request_links("tenant", "tenant/r")
+        peer.send(raw.transfer(1, 0, raw.message("get", "tenant/r", "m", body=b'{"tenant-id":"T2"}')))
+        kinds = {}
+        while len(kinds) < 2:
+            _, kind, fields, payload = peer.read()
+            kinds[kind] = (fields, payload)
+        self.assertEqual(kinds[raw.DISPOSITION][0][4].descriptor, ACCEPTED)
+        self.assertEqual(raw.sections(kinds[raw.TRANSFER][1])[1].value["status"], 403)
+
+    def test_echo_asks_for_nothing(self):
+        peer = self.connected()
+        reply = peer.request_links()
+        peer.send(frame(raw.FLOW, [0, 2048, 0, 2048, 0, 0, 10, None, False, True]))
+        peer.send(get(0, reply))
+        self.assertNotEqual(peer.read()[1], raw.FLOW)  # the outcome or the answer comes next
+
+    def test_drain_answers_at_once_when_nothing_waits_and_again(self):
+        peer = self.connected()
+        peer.request_links(credit=0)
+        for n in range(1, 4):
+            peer.send(raw.flow(0, 10, delivery_count=10 * (n - 1), drain=True))
+            fields = peer.expect(raw.FLOW)
+            self.assertEqual((fields[4], fields[5], fields[6]), (0, 10 * n, 0))
+
+    def test_a_drained_link_goes_on_with_new_credit(self):
+        peer = self.connected()
+        reply = peer.request_links(credit=0)
+        peer.send(raw.flow(0, 5, drain=True))
+        peer.expect(raw.FLOW)
+        peer.send(get(0, reply))
+        self.outcome(peer)
+        peer.send(raw.flow(0, 1, delivery_count=5))
+        peer.expect(raw.TRANSFER)
 
 
 del Links  # the base has no tests
