@@ -654,6 +654,8 @@ class Messages(Connections):
                 "value of a map": raw.encode(Described(0x77, {"tenant-id": "T1"})),
                 "value of a list": raw.encode(Described(0x77, ["T1"])),
                 "value null": raw.encode(Described(0x77, None)),
+                "value of an array of ubyte": raw.encode(Described(0x77, Raw(
+                    b"\xe0" + bytes([len(GET) + 2, len(GET), 0x50]) + GET))),
                 "sequence": raw.encode(Described(0x76, ["T1"])),
                 "none": b""}.items():
             with self.subTest(case):
