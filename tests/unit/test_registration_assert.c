@@ -1,14 +1,17 @@
 #include "support/registry.h"
 
+#include <string.h>
+
 #include "service/reasons.h"
 #include "service/registration_assert.h"
+#include "store/key.h"
+#include "store/kv.h"
 
 static struct registry registry;
+static uint32_t space;
 
 static int set_up(void **state)
 {
-    uint32_t space;
-
     (void)state;
     registry_open(&registry);
     space = registry_put_tenant(&registry, &(struct registry_tenant){.id = "T"});
@@ -125,6 +128,46 @@ static void ids_beyond_the_bounds_are_unknown(void **state)
     assert_refusal(&registry, 403, REASON_GATEWAY);
 }
 
+/* Writes the value of the device's record, and keeps in `old` what was there. */
+static void put_record(const char *device, struct span value, struct buf *old)
+{
+    const struct kv_engine *engine = registry.kv->engine;
+    struct kv_txn *txn = NULL;
+    struct span found;
+    struct key key;
+    char *room = NULL;
+
+    key_of_device(&key, space, span_cstr(device));
+    assert_ok(engine->write_begin(registry.kv, &txn, why));
+    assert_ok(engine->get(txn, KV_DEVICE, key_span(&key), &found, why));
+    if (old != NULL) {
+        buf_add_span(old, found);
+    }
+    assert_ok(engine->put(txn, KV_DEVICE, key_span(&key), value.len, &room, why));
+    memcpy(room, value.ptr, value.len);
+    assert_ok(engine->commit(txn, why));
+}
+
+/* Hono answers 404, as if there were no such device. */
+static void a_record_that_cannot_be_read_is_an_error(void **state)
+{
+    static const char *const damaged[] = {"behind", "member"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
+        struct buf record;
+
+        buf_init(&record, 0);
+        put_record(damaged[i], SPAN("\xFF"), &record);
+        ask("T", "behind", "member");
+        assert_refusal(&registry, 500, REASON_INTERNAL);
+        put_record(damaged[i], buf_span(&record), NULL);
+        ask("T", "behind", "member");
+        assert_int_equal(registry.answer.status, 200);
+        buf_done(&record);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -133,6 +176,7 @@ int main(void)
         TEST(a_device_may_speak_for_itself_or_through_its_gateways),
         TEST(others_are_refused_the_device_first),
         TEST(ids_beyond_the_bounds_are_unknown),
+        TEST(a_record_that_cannot_be_read_is_an_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
