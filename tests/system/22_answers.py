@@ -90,6 +90,8 @@ class Tenant(Answers):
         self.assertEqual(payload(answer)["tenant-id"], "T1")
         self.assertEqual(answer.properties["tenant_id"], "first")  # as it was asked for
         self.assertEqual(status(self.get({"tenant-id": "First"})), 404)
+        answer = self.get(None, {"tenant_id": "first"})
+        self.assertEqual((payload(answer)["tenant-id"], answer.properties["tenant_id"]), ("T1", "first"))
 
     def test_an_alias_works_for_tenant_look_ups_only(self):
         self.assertEqual(status(self.adapter.credentials("first", "psk", "x")), 404)

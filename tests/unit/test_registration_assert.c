@@ -1,7 +1,9 @@
 #include "support/registry.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "service/group_members.h"
 #include "service/reasons.h"
 #include "service/registration_assert.h"
 #include "store/key.h"
@@ -128,6 +130,51 @@ static void ids_beyond_the_bounds_are_unknown(void **state)
     assert_refusal(&registry, 403, REASON_GATEWAY);
 }
 
+/* Members of the group "big", "m1000" and up, all in one transaction. */
+static void put_members(unsigned count)
+{
+    const struct span group = SPAN("big");
+    struct store_txn *txn = NULL;
+
+    assert_ok(store_write_begin(registry.store, &txn, why));
+    for (unsigned i = 0; i < count; i++) {
+        struct store_device device = {
+            .flags = STORE_DEVICE_ENABLED, .document = SPAN("{}"), .answer = SPAN("{}")};
+        char id[16];
+
+        (void)snprintf(id, sizeof(id), "m%u", 1000 + i);
+        arena_reset(&registry.arena);
+        device.id = span_cstr(id);
+        device.member_of = store_strings_encode(&registry.arena, &group, 1);
+        device.credentials = store_credential_refs_encode(&registry.arena, NULL, 0);
+        assert_ok(store_device_insert(txn, space, &device, why));
+    }
+    assert_ok(store_write_commit(txn, why));
+}
+
+static void of_a_large_group_a_thousand_members_are_told_and_all_are_gateways(void **state)
+{
+    const char *told;
+    size_t commas = 0;
+
+    (void)state;
+    put_members(GROUP_MEMBERS_MAX + 3);
+    registry_put_device(
+        &registry, space,
+        &(struct registry_device){.id = "before-big", .via = {"m1001"}, .via_groups = {"big"}});
+    ask("T", "before-big", "m2002"); /* the last member */
+    assert_int_equal(registry.answer.status, 200);
+    buf_add_char(&registry.answer.body, '\0');
+    told = registry.answer.body.ptr;
+    for (const char *at = told; *at != '\0'; at++) {
+        commas += *at == ',';
+    }
+    assert_int_equal(commas, GROUP_MEMBERS_MAX);
+    /* m1001 is in `via`, which these records do not render */
+    assert_non_null(strstr(told, "[\"m1000\",\"m1002\""));
+    assert_non_null(strstr(told, ",\"m2000\"]"));
+}
+
 /* Writes the value of the device's record, and keeps in `old` what was there. */
 static void put_record(const char *device, struct span value, struct buf *old)
 {
@@ -176,6 +223,7 @@ int main(void)
         TEST(a_device_may_speak_for_itself_or_through_its_gateways),
         TEST(others_are_refused_the_device_first),
         TEST(ids_beyond_the_bounds_are_unknown),
+        TEST(of_a_large_group_a_thousand_members_are_told_and_all_are_gateways),
         TEST(a_record_that_cannot_be_read_is_an_error),
     };
 
