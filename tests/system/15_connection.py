@@ -107,6 +107,7 @@ class Opening(Connections):
         fields = peer.expect(raw.OPEN)
         self.assertTrue(fields[0].endswith(str(self.koseki.port("amqp.listen"))) or
                         fields[0].endswith(str(self.koseki.port("amqp.tls-listen"))))
+        self.assertIsNone(fields[1])  # hostname
         self.assertEqual(fields[2], 32768)  # max-frame-size
         self.assertEqual(fields[3], 31)  # channel-max
         self.assertEqual(fields[4], 10000)  # idle-time-out
@@ -132,10 +133,8 @@ class Opening(Connections):
         peer.expect(raw.OPEN)
         self.assertFalse(peer.has_input(0.3))
         peer.send(raw.begin())
-        begun = peer.expect(raw.BEGIN)
-        self.assertEqual(begun[0], 0)  # remote-channel
-        self.assertGreaterEqual(begun[2], 500)  # incoming-window
-        self.assertGreaterEqual(begun[4] if len(begun) > 4 else 0xFFFFFFFF, 4095)  # handle-max
+        # remote-channel, next-outgoing-id, windows; no handle-max
+        self.assertEqual(peer.expect(raw.BEGIN), [0, 0, 2048, 0x7FFFFFFF])
 
     def test_close_is_answered_and_the_socket_ended(self):
         peer = self.connected()
@@ -183,6 +182,15 @@ class Opening(Connections):
         self.assertLessEqual(max(sizes), 512)
         self.assertGreater(len(sizes), 5)
         self.assertIn(b"x" * 3000, body)
+
+    def test_a_client_that_names_no_frame_size_gets_an_answer_in_one_frame(self):
+        self.koseki.http("POST", "/v1/tenants/LARGE", {"ext": {"filler": "x" * 50000}})
+        for max_frame in (None, 0xFFFFFFFF, 60000):
+            peer = self.connected(max_frame=max_frame)
+            reply = peer.request_links()
+            peer.send(raw.transfer(1, 0, raw.message("get", reply, "m", body=b'{"tenant-id":"LARGE"}')))
+            self.assertFalse(any(peer.expect(raw.TRANSFER)[5:6]))  # more
+            self.assertIn(b"x" * 50000, peer.payload)
 
     def test_answers_keep_to_the_clients_session_window(self):
         peer = self.peer()
