@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "amqp/sender.h"
 #include "amqp/server.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -15,11 +16,13 @@
 #include "base/log.h"
 #include "base/pool.h"
 #include "cli/command.h"
+#include "cli/messaging.h"
 #include "http/server.h"
 #include "net/reactor.h"
 #include "net/tls.h"
 #include "service/accounts.h"
 #include "service/device_connection.h"
+#include "service/outbox.h"
 #include "store/lmdb/lmdb_kv.h"
 #include "store/store.h"
 #include "store/writer.h"
@@ -32,7 +35,8 @@ enum {
     HTTP_CONNECTIONS = 1024,
     FILES_SPARE = 128, /* descriptors that are not AMQP connections, beside HTTP's */
     ANSWERS_WITHIN_MS = 5000,
-    TENANT_MAX_AGE_S = 180, /* Hono's defaults */
+    BROKER_WITHIN_MS = 1000, /* for its word on what it has, at the stop */
+    TENANT_MAX_AGE_S = 180,  /* Hono's defaults */
     CREDENTIALS_MAX_AGE_S = 180,
     REGISTRATION_MAX_AGE_S = 300,
 };
@@ -50,6 +54,10 @@ struct parts {
     struct reactor *reactors[THREADS_MAX];
     size_t reactor_count;
     struct reactor *management;
+    struct messaging messaging;
+    struct outbox *outbox;
+    struct reactor *messenger; /* the sender's reactor */
+    struct sender *sender;
     struct amqp_server *amqp;
     struct http_server *http;
     _Atomic bool started;
@@ -123,10 +131,10 @@ static enum ks_status open_access(struct parts *parts, struct ks_failure *why)
     const struct settings *settings = &parts->settings;
     const struct tls_server_options tls = {
         .cert = settings->tls_cert, .key = settings->tls_key, .client_ca = settings->tls_client_ca};
-    enum ks_status st = KS_OK;
+    enum ks_status st = messaging_read(&parts->messaging, settings, why);
 
     parts->pool = pool_open(cores() > 1 ? cores() - 1 : 1, HASHES_WAITING);
-    if (settings->accounts != NULL) {
+    if (st == KS_OK && settings->accounts != NULL) {
         st = accounts_open(&parts->accounts, settings->accounts, parts->pool, why);
         if (st == KS_OK) {
             accounts_log_doubts(parts->accounts);
@@ -152,6 +160,35 @@ static enum ks_status open_access(struct parts *parts, struct ks_failure *why)
         .registration_max_age_s = REGISTRATION_MAX_AGE_S,
     };
     return st;
+}
+
+static enum ks_status open_messaging(struct parts *parts, struct ks_failure *why)
+{
+    const struct settings *settings = &parts->settings;
+    const struct outbox_options options = {
+        .max_events = (uint64_t)settings->messaging_max_events,
+        .max_notifications = (uint64_t)settings->messaging_max_notifications,
+        .event_wait_ms = settings->provisioning_event_wait_ms,
+    };
+    struct sender_options sender = {
+        .urls = parts->messaging.urls,
+        .url_count = parts->messaging.url_count,
+        .tls = parts->messaging.tls,
+        .user = settings->messaging_username,
+        .password = parts->messaging.password,
+        .certificate = settings->messaging_cert != NULL,
+        .service = &parts->service,
+    };
+    enum ks_status st;
+
+    if (parts->messaging.url_count == 0) {
+        return KS_OK;
+    }
+    parts->outbox = outbox_open(&options);
+    parts->service.outbox = parts->outbox;
+    st = reactor_open(&parts->messenger, "messaging", why);
+    sender.reactor = parts->messenger;
+    return st == KS_OK ? sender_open(&parts->sender, &sender, why) : st;
 }
 
 static enum ks_status open_reactors(struct parts *parts, struct ks_failure *why)
@@ -252,6 +289,9 @@ static enum ks_status start_reactors(struct parts *parts, struct ks_failure *why
 {
     enum ks_status st = reactor_start(parts->management, why);
 
+    if (st == KS_OK && parts->messenger != NULL) {
+        st = reactor_start(parts->messenger, why);
+    }
     for (size_t i = 0; i < parts->reactor_count && st == KS_OK; i++) {
         st = reactor_start(parts->reactors[i], why);
     }
@@ -261,7 +301,7 @@ static enum ks_status start_reactors(struct parts *parts, struct ks_failure *why
 static enum ks_status open_parts(struct parts *parts, struct ks_failure *why)
 {
     enum ks_status (*const steps[])(struct parts * parts, struct ks_failure * why) = {
-        open_store, open_access, open_reactors, open_servers, start_reactors};
+        open_store, open_access, open_messaging, open_reactors, open_servers, start_reactors};
     enum ks_status st = KS_OK;
 
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && st == KS_OK; i++) {
@@ -361,6 +401,9 @@ static void drain(struct parts *parts)
     atomic_store(&parts->stopping, true);
     http_server_drain(parts->http, ANSWERS_WITHIN_MS / 2);
     amqp_server_drain(parts->amqp, until - clock_monotonic_ms());
+    if (parts->sender != NULL) {
+        sender_drain(parts->sender, BROKER_WITHIN_MS);
+    }
 }
 
 static void close_parts(struct parts *parts)
@@ -375,12 +418,19 @@ static void close_parts(struct parts *parts)
     if (parts->management != NULL) {
         reactor_stop(parts->management);
     }
+    if (parts->messenger != NULL) {
+        reactor_stop(parts->messenger);
+    }
+    sender_close(parts->sender);
     amqp_server_close(parts->amqp);
     http_server_close(parts->http);
     for (size_t i = 0; i < parts->reactor_count; i++) {
         reactor_close(parts->reactors[i]);
     }
     reactor_close(parts->management);
+    reactor_close(parts->messenger);
+    outbox_close(parts->outbox);
+    messaging_done(&parts->messaging);
     accounts_close(parts->accounts);
     device_connections_close(parts->device_connections);
     tls_close(parts->tls);

@@ -1,6 +1,7 @@
 #include "service/provisioning.h"
 
 #include <jansson.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 #include "service/credential_answer.h"
 #include "service/credential_document.h"
 #include "service/device_document.h"
+#include "service/outbox.h"
+#include "service/provisioning_event.h"
 #include "service/reasons.h"
 #include "service/service.h"
 #include "service/trust.h"
@@ -155,8 +158,8 @@ static void comment_make(const struct provisioning_details *details, struct comm
 }
 
 static enum ks_status insert_device(struct provisioning_details *details, struct store_txn *txn,
-                                    uint32_t space, struct span id, const struct store_ca *ca,
-                                    struct ks_failure *why)
+                                    uint32_t space, struct span id, uint64_t seq,
+                                    const struct store_ca *ca, struct ks_failure *why)
 {
     const struct store_credential_ref ref = {.type = type_x509, .auth_id = details->plan.auth_id};
     struct store_device device = {.flags = 0};
@@ -181,6 +184,7 @@ static enum ks_status insert_device(struct provisioning_details *details, struct
     device.version = details->device_version;
     device.credentials_version = details->credentials_version;
     device.created_ms = now_ms_of(details);
+    device.event_seq = seq;
     device.credentials = store_credential_refs_encode(&details->scratch, &ref, 1);
     return store_device_insert(txn, space, &device, why);
 }
@@ -222,6 +226,19 @@ static void answer_created(struct answer *answer, struct span device_id, struct 
     buf_add_cstr(&answer->body, ",\"enabled\":true,\"secrets\":[{}]}");
 }
 
+static enum ks_status announce(const struct provisioning_details *details, struct store_txn *txn,
+                               uint32_t space, struct span id, uint64_t *seq,
+                               struct ks_failure *why)
+{
+    const struct provisioning_event event = {.space = space,
+                                             .tenant_id = details->plan.tenant_id,
+                                             .device_id = id,
+                                             .has_credentials = true,
+                                             .now_ms = now_ms_of(details)};
+
+    return provisioning_event_add(details->service->outbox, txn, &event, seq, why);
+}
+
 /* ---- the job ---- */
 
 static enum ks_status provision(struct provisioning_job *job, struct store_txn *txn,
@@ -238,7 +255,13 @@ static enum ks_status provision(struct provisioning_job *job, struct store_txn *
         st = choose_id(details, txn, space, text, why);
     }
     if (st == KS_OK) {
-        st = insert_device(details, txn, space, id, ca, why);
+        st = outbox_has_room(details->service->outbox, txn, space, why);
+    }
+    if (st == KS_OK) {
+        st = announce(details, txn, space, id, &job->waiter.seq, why);
+    }
+    if (st == KS_OK) {
+        st = insert_device(details, txn, space, id, job->waiter.seq, ca, why);
     }
     if (st == KS_OK) {
         st = put_credential(details, txn, space, id, why);
@@ -261,6 +284,7 @@ static enum ks_status job_run(struct writer_job *writer_job, struct store_txn *t
 
     arena_reset(&details->scratch);
     answer_clear(&job->answer);
+    job->waiter.seq = 0;
     st = confirm_tenant(details, txn, &tenant, why);
     if (st == KS_OK) {
         st = confirm_ca(details, &tenant, &ca, why);
@@ -284,9 +308,25 @@ static void job_done(struct writer_job *writer_job, enum ks_status status,
 {
     struct provisioning_job *job = (struct provisioning_job *)writer_job;
 
+    struct outbox *outbox = job->details->service->outbox;
+
     if (status != KS_OK) {
         credential_refuse(&job->answer, status, why);
+    } else if (job->waiter.seq != 0) {
+        if (outbox_wait(outbox, &job->waiter)) {
+            return; /* answered when the wait is over */
+        }
+        outbox_wake(outbox);
     }
+    job->answered(job);
+}
+
+/* On the sender's thread. */
+static void wait_over(struct outbox_waiter *waiter)
+{
+    struct provisioning_job *job =
+        (struct provisioning_job *)((char *)waiter - offsetof(struct provisioning_job, waiter));
+
     job->answered(job);
 }
 
@@ -314,6 +354,7 @@ struct provisioning_job *provisioning_job_new(const struct service *service,
     details->device_version = uuid_random();
     details->credentials_version = uuid_random();
     job->writer = (struct writer_job){.run = job_run, .done = job_done};
+    job->waiter.released = wait_over;
     answer_init(&job->answer);
     job->details = details;
     return job;
