@@ -535,14 +535,14 @@ bool broker_relays(struct broker *broker)
 {
     pn_data_t *offered = pn_connection_remote_offered_capabilities(broker->engine.connection);
     bool found = false;
-    bool in_array;
+    bool several;
 
     pn_data_rewind(offered);
     if (!pn_data_next(offered)) {
         return false;
     }
-    in_array = pn_data_type(offered) == PN_ARRAY;
-    if (in_array && (!pn_data_enter(offered) || !pn_data_next(offered))) {
+    several = pn_data_type(offered) == PN_ARRAY || pn_data_type(offered) == PN_LIST;
+    if (several && (!pn_data_enter(offered) || !pn_data_next(offered))) {
         return false;
     }
     do {
@@ -551,6 +551,6 @@ bool broker_relays(struct broker *broker)
         found = found || (pn_data_type(offered) == PN_SYMBOL &&
                           symbol.size == sizeof("ANONYMOUS-RELAY") - 1 &&
                           memcmp(symbol.start, "ANONYMOUS-RELAY", symbol.size) == 0);
-    } while (in_array && pn_data_next(offered));
+    } while (several && pn_data_next(offered));
     return found;
 }

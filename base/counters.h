@@ -32,7 +32,6 @@
     X(OUTBOX_RESENT, "outbox_resent", "sent again: after a rejection or a lost connection")        \
     X(OUTBOX_REJECTED, "outbox_rejected", "refusals of messages and links by the broker")          \
     X(OUTBOX_PARKED, "outbox_parked", "events parked since the broker kept rejecting them")        \
-    X(OUTBOX_DROPPED, "outbox_dropped", "notifications dropped at their bound")                    \
     X(OUTBOX_WAITS_OUT, "outbox_waits_out", "logins answered before their event was accepted")     \
     X(STORE_BATCHES, "store_batches", "write transactions committed")                              \
     X(STORE_JOBS, "store_jobs", "write jobs answered after a commit")                              \

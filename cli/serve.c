@@ -1,5 +1,6 @@
 /* The service: puts the parts together, waits for signals, takes them apart in reverse. */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -88,6 +89,40 @@ static enum ks_status is_started(void *arg, struct ks_failure *why)
     return atomic_load(&parts->started)
                ? KS_OK
                : ks_fail(why, KS_UNAVAILABLE, "starting", "not all ports listen yet");
+}
+
+/* Since the start. */
+static const struct {
+    const char *name;
+    enum counter counter;
+} messaging_counters[] = {
+    {"sent", COUNTER_OUTBOX_SENT},           {"resent", COUNTER_OUTBOX_RESENT},
+    {"rejected", COUNTER_OUTBOX_REJECTED},   {"newly-parked", COUNTER_OUTBOX_PARKED},
+    {"waits-out", COUNTER_OUTBOX_WAITS_OUT},
+};
+
+/* Koseki is ready without a broker; who looks should know all the same. */
+static void tell_messaging(void *arg, struct buf *members)
+{
+    struct parts *parts = arg;
+    struct sender_report report;
+
+    sender_report(parts->sender, &report);
+    buf_printf(members, "\"connected\":%s,\"broker\":", report.connected ? "true" : "false");
+    buf_add_json(members, span_cstr(report.broker));
+    if (!report.connected) {
+        buf_add_cstr(members, ",\"note\":\"events wait in the store\",\"trouble\":");
+        buf_add_json(members, span_cstr(report.trouble));
+    }
+    buf_printf(members,
+               ",\"events\":%" PRIu64 ",\"oldest-event-s\":%" PRId64 ",\"notifications\":%" PRIu64
+               ",\"parked\":%" PRIu64 ",\"dropped\":%" PRIu64,
+               report.events, report.oldest_ms / 1000, report.notifications, report.parked,
+               report.dropped);
+    for (size_t i = 0; i < sizeof(messaging_counters) / sizeof(messaging_counters[0]); i++) {
+        buf_printf(members, ",\"%s\":%" PRIu64, messaging_counters[i].name,
+                   counters_sum(messaging_counters[i].counter));
+    }
 }
 
 /* ---- opening ---- */
@@ -272,7 +307,11 @@ static enum ks_status open_servers(struct parts *parts, struct ks_failure *why)
         .reactor = parts->management,
         .max_payload = (size_t)settings->http_max_payload,
         .max_connections = caps.http,
-        .health = {.ready = is_ready, .started = is_started, .arg = parts},
+        .health = {.ready = is_ready,
+                   .started = is_started,
+                   .note_name = "messaging",
+                   .note = parts->sender != NULL ? tell_messaging : NULL,
+                   .arg = parts},
     };
     enum ks_status st;
 

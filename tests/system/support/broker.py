@@ -3,10 +3,12 @@
 It keeps nothing: `taken` lists what it accepted, in order.
 """
 import dataclasses
+import os
+import socket
 import threading
 import time
 
-from proton import Delivery, Endpoint, symbol
+from proton import Condition, Delivery, Endpoint, Terminus, symbol
 from proton.handlers import MessagingHandler
 from proton.reactor import Container, EventInjector, ApplicationEvent
 
@@ -45,6 +47,7 @@ class Broker(MessagingHandler):
         self.changed = threading.Condition()
         self.ready = threading.Event()
         self.open_connections = []
+        self.refused = []
         self.held = []  # (delivery, outcome) that wait
         self.injector = EventInjector()
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -94,14 +97,12 @@ class Broker(MessagingHandler):
     def on_start(self, event):
         acceptor = self.container.listen(f"127.0.0.1:{self.port}")
         self.acceptor = acceptor
-        self.port = acceptor._selectable.fileno() and self.bound(acceptor)
+        self.port = self.bound(acceptor)
         self.ready.set()
 
     @staticmethod
     def bound(acceptor):
-        import socket
-
-        sock = socket.socket(fileno=__import__("os").dup(acceptor._selectable.fileno()))
+        sock = socket.socket(fileno=os.dup(acceptor._selectable.fileno()))
         try:
             return sock.getsockname()[1]
         finally:
@@ -118,9 +119,9 @@ class Broker(MessagingHandler):
         address = link.remote_target.address
         self.note(lambda: self.attached.append(address))
         if self.refuse(address or ""):
-            link.condition = __import__("proton").Condition("amqp:unauthorized-access", "not here")
-            link.open()
-            link.close()
+            self.refused.append(link)  # detached when the attach, without a target, is out
+            link.target.type = Terminus.UNSPECIFIED
+            self.container.schedule(0, self)
             return
         link.target.address = address
         link.flow(self.credit)
@@ -142,6 +143,10 @@ class Broker(MessagingHandler):
             link.flow(1)
 
     def on_timer_task(self, event):
+        for link in self.refused:
+            link.condition = Condition("amqp:unauthorized-access", "not here")
+            link.close()
+        self.refused = []
         due = [held for held in self.held if held[3] <= time.monotonic() + 0.005]
         self.held = [held for held in self.held if held not in due]
         for delivery, outcome, seen, _ in due:
