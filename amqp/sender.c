@@ -132,7 +132,8 @@ static void check_drained(struct sender *sender)
 
 static void drain_on_reactor(struct reactor_post *post, bool discard)
 {
-    struct sender *sender = (struct sender *)((char *)post - offsetof(struct sender, drain_post));
+    void *start = (char *)post - offsetof(struct sender, drain_post);
+    struct sender *sender = start;
 
     if (discard) {
         return;
@@ -157,7 +158,8 @@ static void drain_done(struct sender *sender)
 
 static void wake_on_reactor(struct reactor_post *post, bool discard)
 {
-    struct sender *sender = (struct sender *)((char *)post - offsetof(struct sender, wake_post));
+    void *start = (char *)post - offsetof(struct sender, wake_post);
+    struct sender *sender = start;
 
     atomic_store(&sender->woken, false);
     if (discard) {

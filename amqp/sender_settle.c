@@ -104,7 +104,8 @@ static void let_go(struct sender *sender, struct slot *slot)
 
 static void settled_on_reactor(struct reactor_post *post, bool discard)
 {
-    struct sender *sender = (struct sender *)((char *)post - offsetof(struct sender, settled_post));
+    void *start = (char *)post - offsetof(struct sender, settled_post);
+    struct sender *sender = start;
     struct outbox_settlement *settlement = &sender->settlement;
     bool written = settlement->status == KS_OK;
 
@@ -178,7 +179,8 @@ static void settle_later(void *arg)
 
 static void requeued_on_reactor(struct reactor_post *post, bool discard)
 {
-    struct sender *sender = (struct sender *)((char *)post - offsetof(struct sender, requeue_post));
+    void *start = (char *)post - offsetof(struct sender, requeue_post);
+    struct sender *sender = start;
     const struct outbox_requeue *requeue = &sender->requeue;
 
     if (requeue->status == KS_OK && requeue->moved > 0) {

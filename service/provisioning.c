@@ -324,8 +324,8 @@ static void job_done(struct writer_job *writer_job, enum ks_status status,
 /* On the sender's thread. */
 static void wait_over(struct outbox_waiter *waiter)
 {
-    struct provisioning_job *job =
-        (struct provisioning_job *)((char *)waiter - offsetof(struct provisioning_job, waiter));
+    void *start = (char *)waiter - offsetof(struct provisioning_job, waiter);
+    struct provisioning_job *job = start;
 
     job->answered(job);
 }
