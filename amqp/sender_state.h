@@ -27,8 +27,6 @@
 struct sender {
     struct sender_options options;
     struct broker_options broker_options;
-    char container[UUID_TEXT_LEN + 16];
-    struct uuid instance;
     struct counters_slot *counters;
     struct store_txn *txn;
     struct arena scratch;
@@ -37,28 +35,21 @@ struct sender {
     /* the connection */
     struct broker *broker; /* NULL: between two attempts */
     struct sender_links links;
-    size_t url;      /* of the broker, or of the next one */
-    unsigned tried;  /* brokers in this round */
-    unsigned rounds; /* without success: the back-off */
-    bool fruitful;   /* this connection has had something accepted */
-    bool told;       /* that it is lost: once an outage */
     struct reactor_timer redial;
+    size_t url; /* of the broker, or of the next one */
 
     /* entries on their way */
     struct sender_lanes *lanes;
     uint64_t looked_at[STORE_QUEUES];  /* the last entry that was given to its lane */
     uint64_t sent_up_to[STORE_QUEUES]; /* the last one ever sent: earlier ones are sent again */
     struct reactor_timer pump_later;
-    bool walk_waits; /* for a link, or its next turn: what it has not come to may still be sent */
 
     /* what leaves */
     struct outbox_settlement settlement;
     struct slot *settled[OUTBOX_SETTLE_MAX]; /* the slots of its verdicts */
-    bool settling;                           /* it is at the writer */
     struct reactor_post settled_post;
     struct reactor_timer settle_later;
     struct outbox_requeue requeue;
-    bool requeueing; /* not done yet: nothing is sent before */
     struct reactor_post requeue_post;
     struct outbox_waiter *first_waiter; /* by deadline, which is by age */
     struct outbox_waiter *last_waiter;
@@ -66,14 +57,23 @@ struct sender {
 
     /* from other threads */
     struct reactor_post wake_post;
-    _Atomic bool woken;
     struct reactor_post drain_post;
-    _Atomic bool drained;
-    bool draining;
-
-    struct lock lock; /* guards the report */
+    struct lock lock; /* guards the two below */
     struct sender_report report;
     int64_t oldest_created_ms; /* of the event that waits longest; 0: none */
+
+    struct uuid instance;
+    char container[UUID_TEXT_LEN + 16];
+    unsigned tried;  /* brokers in this round */
+    unsigned rounds; /* without success: the back-off */
+    bool fruitful;   /* this connection has had something accepted */
+    bool told;       /* that it is lost: once an outage */
+    bool walk_waits; /* for a link, or its next turn: what it has not come to may still be sent */
+    bool settling;   /* the settlement is at the writer */
+    bool requeueing; /* not done yet: nothing is sent before */
+    bool draining;
+    _Atomic bool woken;
+    _Atomic bool drained;
 };
 
 /* sender_pump.c: sends what can be sent now. Called from within a turn of the broker. */
