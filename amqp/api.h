@@ -26,8 +26,9 @@ struct api_call {
 
 struct api {
     const char *endpoint;
-    size_t reply_segments; /* that a reply address must have, at least */
-    bool hides_device;     /* answers do not echo the request's device_id */
+    size_t reply_segments;  /* that a reply address must have, at least */
+    bool hides_device;      /* answers do not echo the request's device_id */
+    bool tenant_in_request; /* it names the tenant; the segments of the link's target do not */
     /* KS_OK: *answer is complete, refusals included. KS_NEEDS_WRITE: submit a job made from *plan.
      */
     enum ks_status (*handle)(const struct api_call *call, struct answer *answer,

@@ -67,4 +67,5 @@ static enum ks_status handle(const struct api_call *call, struct answer *answer,
     return KS_OK;
 }
 
-const struct api api_tenant = {.endpoint = "tenant", .reply_segments = 2, .handle = handle};
+const struct api api_tenant = {
+    .endpoint = "tenant", .reply_segments = 2, .tenant_in_request = true, .handle = handle};

@@ -422,6 +422,44 @@ void codec_write_ubyte(struct buf *out, uint8_t value)
     write_byte(out, value);
 }
 
+static void write_u64(struct buf *out, uint64_t value)
+{
+    write_u32(out, (uint32_t)(value >> 32));
+    write_u32(out, (uint32_t)value);
+}
+
+void codec_write_bool(struct buf *out, bool value)
+{
+    write_byte(out, value ? 0x41 : 0x42);
+}
+
+void codec_write_uint(struct buf *out, uint32_t value)
+{
+    write_byte(out, 0x70);
+    write_u32(out, value);
+}
+
+void codec_write_long(struct buf *out, int64_t value)
+{
+    write_byte(out, 0x81);
+    write_u64(out, (uint64_t)value);
+}
+
+void codec_write_double(struct buf *out, double value)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    write_byte(out, 0x82);
+    write_u64(out, bits);
+}
+
+void codec_write_timestamp(struct buf *out, int64_t value)
+{
+    write_byte(out, 0x83);
+    write_u64(out, (uint64_t)value);
+}
+
 void codec_write_int(struct buf *out, int32_t value)
 {
     write_byte(out, 0x71);

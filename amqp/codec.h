@@ -99,6 +99,12 @@ bool codec_read_symbolic_descriptor(struct codec_reader *r, struct span *descrip
 /* ---- writing ---- */
 
 void codec_write_null(struct buf *out);
+void codec_write_bool(struct buf *out, bool value);
+void codec_write_uint(struct buf *out, uint32_t value);
+void codec_write_long(struct buf *out, int64_t value);
+void codec_write_double(struct buf *out, double value);
+/* Milliseconds since 1970. */
+void codec_write_timestamp(struct buf *out, int64_t value);
 void codec_write_ubyte(struct buf *out, uint8_t value);
 void codec_write_int(struct buf *out, int32_t value);
 void codec_write_string(struct buf *out, struct span value);

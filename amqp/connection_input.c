@@ -254,6 +254,11 @@ static size_t connection_take_frame(struct connection *connection, struct span i
     connection_feed(connection, frame);
     if (is_control(next.kind)) {
         connection_handle_events(connection);
+        if (next.kind == GUARD_FRAME_BEGIN) {
+            /* The engine opens its window when it makes our BEGIN: a client that does not wait
+             * for it may have sent transfers behind. */
+            (void)pn_connection_driver_write_buffer(&connection->engine);
+        }
     } else if ((next.kind == GUARD_FRAME_TRANSFER || next.kind == GUARD_FRAME_DISPOSITION) &&
                ++connection->fed >= FED_MAX) {
         /* The engine keeps as many deliveries for ever as were once alive together. */

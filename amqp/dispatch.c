@@ -28,7 +28,7 @@ struct return_address {
     struct slot_handle reply;
     struct slot_handle request;
     const struct api *api;
-    struct span tenant_id;   /* of the link's target, or the requested one */
+    struct span tenant_id;   /* of the link's target, or the requested one; empty: none */
     struct span device_id;   /* echoed */
     struct span correlation; /* the encoded AMQP value, echoed with its type */
 };
@@ -234,8 +234,7 @@ static void run(struct link *link, const struct request *request, struct link *r
         .reply = reply->handle,
         .request = link->handle,
         .api = link->api,
-        .tenant_id =
-            link->address.segment[1].len > 0 ? link->address.segment[1] : request->tenant_id,
+        .tenant_id = link->api->tenant_in_request ? request->tenant_id : link->address.segment[1],
         .device_id = link->api->hides_device ? span_of(NULL, 0) : request->device_id,
         .correlation = request->correlation,
     };

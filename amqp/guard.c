@@ -10,6 +10,7 @@
 enum {
     HEADER_SIZE = 8,
     FRAME_MIN = 512,          /* max-frame-size that a peer may ask for, at least */
+    IDLE_MIN_MS = 100,        /* idle-time-out: below it we would do little but send empty frames */
     HANDLE_MAX = 65535,       /* as Hono announces it */
     NAME_MAX_LEN = 1024,      /* of a link */
     TAG_MAX = 32,             /* section 2.8.7 */
@@ -208,6 +209,9 @@ static enum guard_verdict check_open(struct context *c)
     }
     if (c->fields->has[2] && uint_of(c->fields, 2) < FRAME_MIN) {
         return fail(c->why, invalid, "max-frame-size is below 512");
+    }
+    if (c->fields->has[4] && uint_of(c->fields, 4) > 0 && uint_of(c->fields, 4) < IDLE_MIN_MS) {
+        return fail(c->why, invalid, "idle-time-out is below 100 ms");
     }
     c->guard->opened = true;
     return GUARD_PASS;

@@ -80,8 +80,9 @@ static bool check_reply_link(struct link *link, struct refusal *no)
     }
     link->reply.address = link->address.text;
     if (!reply_map_add(&link->connection->replies, &link->reply)) {
-        return refuse(no, "amqp:illegal-state", "reply-to address [%.200s] is already subscribed",
-                      link->address_text);
+        return refuse(no, "amqp:illegal-state", "reply-to address [%.*s] is already subscribed",
+                      (int)(link->reply.address.len < 200 ? link->reply.address.len : 200),
+                      link->reply.address.ptr);
     }
     return true;
 }
@@ -113,15 +114,16 @@ static void link_free(struct link *link)
     free(link);
 }
 
-/* Attach without terminus and detach with the error, written back to back (section 2.6.3). */
+/* Attach without termini and detach with the error, written back to back (section 2.6.3). */
 static void answer_with_refusal(struct link *link, const struct refusal *no)
 {
     struct connection *connection = link->connection;
     pn_link_t *engine = link->engine;
     pn_condition_t *condition = pn_link_condition(engine);
 
-    (void)pn_terminus_set_type(link->is_reply ? pn_link_source(engine) : pn_link_target(engine),
-                               PN_UNSPECIFIED);
+    (void)pn_terminus_set_type(pn_link_source(engine), PN_UNSPECIFIED);
+    (void)pn_terminus_set_type(pn_link_target(engine), PN_UNSPECIFIED);
+    pn_link_set_snd_settle_mode(engine, PN_SND_UNSETTLED);
     pn_link_open(engine);
     (void)pn_condition_set_name(condition, no->condition);
     (void)pn_condition_set_description(condition, no->description);

@@ -29,6 +29,11 @@
     X(PROVISIONING_REPORTED, "provisioning_reported",                                              \
       "certificates that failed verification in mode report")                                      \
     X(HTTP_REQUESTS, "http_requests", "management API requests")                                   \
+    X(OUTBOX_SENT, "outbox_sent", "events and notifications that the broker accepted")             \
+    X(OUTBOX_RESENT, "outbox_resent", "sent again: after a rejection or a lost connection")        \
+    X(OUTBOX_REJECTED, "outbox_rejected", "refusals of messages and links by the broker")          \
+    X(OUTBOX_PARKED, "outbox_parked", "events parked since the broker kept rejecting them")        \
+    X(OUTBOX_WAITS_OUT, "outbox_waits_out", "logins answered before their event was accepted")     \
     X(STORE_BATCHES, "store_batches", "write transactions committed")                              \
     X(STORE_JOBS, "store_jobs", "write jobs answered after a commit")                              \
     X(STORE_FAILURES, "store_failures", "write jobs failed by the store")                          \

@@ -2,6 +2,7 @@
 
 #include "base/pool.h"
 #include "cli/command.h"
+#include "cli/messaging.h"
 #include "net/tls.h"
 #include "service/accounts.h"
 
@@ -49,6 +50,16 @@ static bool check_accounts(const struct settings *settings)
     return ok;
 }
 
+static bool check_messaging(const struct settings *settings)
+{
+    struct messaging messaging;
+    struct ks_failure why = {0};
+    bool ok = fine(messaging_read(&messaging, settings, &why), "messaging", &why);
+
+    messaging_done(&messaging);
+    return ok;
+}
+
 int command_check_config(const struct command_options *options)
 {
     struct settings settings;
@@ -58,6 +69,7 @@ int command_check_config(const struct command_options *options)
     ok = settings_check_service(&settings, &command_report) == KS_OK && ok;
     ok = check_tls(&settings) && ok;
     ok = check_accounts(&settings) && ok;
+    ok = check_messaging(&settings) && ok;
     settings_done(&settings);
     if (!ok) {
         return EXIT_FAILED;

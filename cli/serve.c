@@ -1,5 +1,6 @@
 /* The service: puts the parts together, waits for signals, takes them apart in reverse. */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "amqp/sender.h"
 #include "amqp/server.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -15,11 +17,13 @@
 #include "base/log.h"
 #include "base/pool.h"
 #include "cli/command.h"
+#include "cli/messaging.h"
 #include "http/server.h"
 #include "net/reactor.h"
 #include "net/tls.h"
 #include "service/accounts.h"
 #include "service/device_connection.h"
+#include "service/outbox.h"
 #include "store/lmdb/lmdb_kv.h"
 #include "store/store.h"
 #include "store/writer.h"
@@ -32,7 +36,8 @@ enum {
     HTTP_CONNECTIONS = 1024,
     FILES_SPARE = 128, /* descriptors that are not AMQP connections, beside HTTP's */
     ANSWERS_WITHIN_MS = 5000,
-    TENANT_MAX_AGE_S = 180, /* Hono's defaults */
+    BROKER_WITHIN_MS = 1000, /* for its word on what it has, at the stop */
+    TENANT_MAX_AGE_S = 180,  /* Hono's defaults */
     CREDENTIALS_MAX_AGE_S = 180,
     REGISTRATION_MAX_AGE_S = 300,
 };
@@ -50,6 +55,10 @@ struct parts {
     struct reactor *reactors[THREADS_MAX];
     size_t reactor_count;
     struct reactor *management;
+    struct messaging messaging;
+    struct outbox *outbox;
+    struct reactor *messenger; /* the sender's reactor */
+    struct sender *sender;
     struct amqp_server *amqp;
     struct http_server *http;
     _Atomic bool started;
@@ -80,6 +89,40 @@ static enum ks_status is_started(void *arg, struct ks_failure *why)
     return atomic_load(&parts->started)
                ? KS_OK
                : ks_fail(why, KS_UNAVAILABLE, "starting", "not all ports listen yet");
+}
+
+/* Since the start. */
+static const struct {
+    const char *name;
+    enum counter counter;
+} messaging_counters[] = {
+    {"sent", COUNTER_OUTBOX_SENT},           {"resent", COUNTER_OUTBOX_RESENT},
+    {"rejected", COUNTER_OUTBOX_REJECTED},   {"newly-parked", COUNTER_OUTBOX_PARKED},
+    {"waits-out", COUNTER_OUTBOX_WAITS_OUT},
+};
+
+/* Koseki is ready without a broker; who looks should know all the same. */
+static void tell_messaging(void *arg, struct buf *members)
+{
+    struct parts *parts = arg;
+    struct sender_report report;
+
+    sender_report(parts->sender, &report);
+    buf_printf(members, "\"connected\":%s,\"broker\":", report.connected ? "true" : "false");
+    buf_add_json(members, span_cstr(report.broker));
+    if (!report.connected) {
+        buf_add_cstr(members, ",\"note\":\"events wait in the store\",\"trouble\":");
+        buf_add_json(members, span_cstr(report.trouble));
+    }
+    buf_printf(members,
+               ",\"events\":%" PRIu64 ",\"oldest-event-s\":%" PRId64 ",\"notifications\":%" PRIu64
+               ",\"parked\":%" PRIu64 ",\"dropped\":%" PRIu64,
+               report.events, report.oldest_ms / 1000, report.notifications, report.parked,
+               report.dropped);
+    for (size_t i = 0; i < sizeof(messaging_counters) / sizeof(messaging_counters[0]); i++) {
+        buf_printf(members, ",\"%s\":%" PRIu64, messaging_counters[i].name,
+                   counters_sum(messaging_counters[i].counter));
+    }
 }
 
 /* ---- opening ---- */
@@ -123,10 +166,10 @@ static enum ks_status open_access(struct parts *parts, struct ks_failure *why)
     const struct settings *settings = &parts->settings;
     const struct tls_server_options tls = {
         .cert = settings->tls_cert, .key = settings->tls_key, .client_ca = settings->tls_client_ca};
-    enum ks_status st = KS_OK;
+    enum ks_status st = messaging_read(&parts->messaging, settings, why);
 
     parts->pool = pool_open(cores() > 1 ? cores() - 1 : 1, HASHES_WAITING);
-    if (settings->accounts != NULL) {
+    if (st == KS_OK && settings->accounts != NULL) {
         st = accounts_open(&parts->accounts, settings->accounts, parts->pool, why);
         if (st == KS_OK) {
             accounts_log_doubts(parts->accounts);
@@ -152,6 +195,35 @@ static enum ks_status open_access(struct parts *parts, struct ks_failure *why)
         .registration_max_age_s = REGISTRATION_MAX_AGE_S,
     };
     return st;
+}
+
+static enum ks_status open_messaging(struct parts *parts, struct ks_failure *why)
+{
+    const struct settings *settings = &parts->settings;
+    const struct outbox_options options = {
+        .max_events = (uint64_t)settings->messaging_max_events,
+        .max_notifications = (uint64_t)settings->messaging_max_notifications,
+        .event_wait_ms = settings->provisioning_event_wait_ms,
+    };
+    struct sender_options sender = {
+        .urls = parts->messaging.urls,
+        .url_count = parts->messaging.url_count,
+        .tls = parts->messaging.tls,
+        .user = settings->messaging_username,
+        .password = parts->messaging.password,
+        .certificate = settings->messaging_cert != NULL,
+        .service = &parts->service,
+    };
+    enum ks_status st;
+
+    if (parts->messaging.url_count == 0) {
+        return KS_OK;
+    }
+    parts->outbox = outbox_open(&options);
+    parts->service.outbox = parts->outbox;
+    st = reactor_open(&parts->messenger, "messaging", why);
+    sender.reactor = parts->messenger;
+    return st == KS_OK ? sender_open(&parts->sender, &sender, why) : st;
 }
 
 static enum ks_status open_reactors(struct parts *parts, struct ks_failure *why)
@@ -235,7 +307,11 @@ static enum ks_status open_servers(struct parts *parts, struct ks_failure *why)
         .reactor = parts->management,
         .max_payload = (size_t)settings->http_max_payload,
         .max_connections = caps.http,
-        .health = {.ready = is_ready, .started = is_started, .arg = parts},
+        .health = {.ready = is_ready,
+                   .started = is_started,
+                   .note_name = "messaging",
+                   .note = parts->sender != NULL ? tell_messaging : NULL,
+                   .arg = parts},
     };
     enum ks_status st;
 
@@ -252,6 +328,9 @@ static enum ks_status start_reactors(struct parts *parts, struct ks_failure *why
 {
     enum ks_status st = reactor_start(parts->management, why);
 
+    if (st == KS_OK && parts->messenger != NULL) {
+        st = reactor_start(parts->messenger, why);
+    }
     for (size_t i = 0; i < parts->reactor_count && st == KS_OK; i++) {
         st = reactor_start(parts->reactors[i], why);
     }
@@ -261,7 +340,7 @@ static enum ks_status start_reactors(struct parts *parts, struct ks_failure *why
 static enum ks_status open_parts(struct parts *parts, struct ks_failure *why)
 {
     enum ks_status (*const steps[])(struct parts * parts, struct ks_failure * why) = {
-        open_store, open_access, open_reactors, open_servers, start_reactors};
+        open_store, open_access, open_messaging, open_reactors, open_servers, start_reactors};
     enum ks_status st = KS_OK;
 
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && st == KS_OK; i++) {
@@ -361,6 +440,9 @@ static void drain(struct parts *parts)
     atomic_store(&parts->stopping, true);
     http_server_drain(parts->http, ANSWERS_WITHIN_MS / 2);
     amqp_server_drain(parts->amqp, until - clock_monotonic_ms());
+    if (parts->sender != NULL) {
+        sender_drain(parts->sender, BROKER_WITHIN_MS);
+    }
 }
 
 static void close_parts(struct parts *parts)
@@ -375,12 +457,19 @@ static void close_parts(struct parts *parts)
     if (parts->management != NULL) {
         reactor_stop(parts->management);
     }
+    if (parts->messenger != NULL) {
+        reactor_stop(parts->messenger);
+    }
+    sender_close(parts->sender);
     amqp_server_close(parts->amqp);
     http_server_close(parts->http);
     for (size_t i = 0; i < parts->reactor_count; i++) {
         reactor_close(parts->reactors[i]);
     }
     reactor_close(parts->management);
+    reactor_close(parts->messenger);
+    outbox_close(parts->outbox);
+    messaging_done(&parts->messaging);
     accounts_close(parts->accounts);
     device_connections_close(parts->device_connections);
     tls_close(parts->tls);

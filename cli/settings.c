@@ -20,7 +20,6 @@ enum kind {
     KIND_DURATION, /* milliseconds, with ms s m h */
     KIND_BOOL,
     KIND_CHOICE,
-    KIND_REFUSED, /* known, but not built yet: must not be believed */
 };
 
 struct setting {
@@ -39,9 +38,6 @@ struct setting {
 #define KIB        ((int64_t)1 << 10)
 #define MIB        ((int64_t)1 << 20)
 #define TIB        ((int64_t)1 << 40)
-
-static const char no_events[] =
-    "events are not built in this version: nothing would be sent; remove the setting";
 
 static const struct setting table[] = {
     {.key = "data-dir",
@@ -197,16 +193,45 @@ static const struct setting table[] = {
      .offset = AT(provisioning_event_wait_ms),
      .fallback = "100ms",
      .max = 60000,
-     .help = "how long a provisioning login waits for its event",
-     .warning = "has no effect yet: events are not built in this version"},
-    {.key = "messaging.urls", .kind = KIND_REFUSED, .help = "brokers; not built yet"},
-    {.key = "messaging.username", .kind = KIND_REFUSED, .help = "not built yet"},
-    {.key = "messaging.password-file", .kind = KIND_REFUSED, .help = "not built yet"},
-    {.key = "messaging.ca", .kind = KIND_REFUSED, .help = "not built yet"},
-    {.key = "messaging.cert", .kind = KIND_REFUSED, .help = "not built yet"},
-    {.key = "messaging.key", .kind = KIND_REFUSED, .help = "not built yet"},
-    {.key = "messaging.max-events", .kind = KIND_REFUSED, .help = "not built yet"},
-    {.key = "messaging.max-notifications", .kind = KIND_REFUSED, .help = "not built yet"},
+     .help = "how long a provisioning login waits for the broker to accept its event"},
+    {.key = "messaging.urls",
+     .kind = KIND_TEXT,
+     .offset = AT(messaging_urls),
+     .help = "brokers, tried in turn: amqp://HOST:PORT, amqps://HOST:PORT; absent: no events"},
+    {.key = "messaging.username",
+     .kind = KIND_TEXT,
+     .offset = AT(messaging_username),
+     .help = "SASL PLAIN; absent: EXTERNAL with messaging.cert, else ANONYMOUS"},
+    {.key = "messaging.password-file",
+     .kind = KIND_PATH,
+     .offset = AT(messaging_password_file),
+     .help = "its password: the first line of this file"},
+    {.key = "messaging.ca",
+     .kind = KIND_PATH,
+     .offset = AT(messaging_ca),
+     .help = "CAs of brokers, PEM; absent: those of the system"},
+    {.key = "messaging.cert",
+     .kind = KIND_PATH,
+     .offset = AT(messaging_cert),
+     .help = "client certificate and chain, PEM"},
+    {.key = "messaging.key",
+     .kind = KIND_PATH,
+     .offset = AT(messaging_key),
+     .help = "its key, PEM"},
+    {.key = "messaging.max-events",
+     .kind = KIND_INTEGER,
+     .offset = AT(messaging_max_events),
+     .fallback = "1000000",
+     .min = 1,
+     .max = 1000000000,
+     .help = "events that wait for the broker; beyond it new devices are refused"},
+    {.key = "messaging.max-notifications",
+     .kind = KIND_INTEGER,
+     .offset = AT(messaging_max_notifications),
+     .fallback = "100000",
+     .min = 1,
+     .max = 1000000000,
+     .help = "change notifications that wait; beyond it the oldest are dropped"},
     {.key = "log.level",
      .kind = KIND_CHOICE,
      .offset = AT(log_level),
@@ -398,8 +423,6 @@ static bool set_value(struct settings *settings, const struct setting *setting, 
         return set_bool(to, setting, value, source, report);
     case KIND_CHOICE:
         return set_choice(to, setting, value, source, report);
-    case KIND_REFUSED:
-        return problem(report, source->place, "%s: %s", setting->key, no_events);
     }
     return false;
 }
@@ -544,9 +567,9 @@ void settings_done(struct settings *settings)
 void settings_print_help(FILE *to)
 {
     static const char *const types[] = {
-        [KIND_TEXT] = "text",       [KIND_PATH] = "path",     [KIND_LISTENER] = "HOST:PORT",
-        [KIND_INTEGER] = "number",  [KIND_SIZE] = "size",     [KIND_DURATION] = "time",
-        [KIND_BOOL] = "true|false", [KIND_CHOICE] = "choice", [KIND_REFUSED] = "-"};
+        [KIND_TEXT] = "text",       [KIND_PATH] = "path",    [KIND_LISTENER] = "HOST:PORT",
+        [KIND_INTEGER] = "number",  [KIND_SIZE] = "size",    [KIND_DURATION] = "time",
+        [KIND_BOOL] = "true|false", [KIND_CHOICE] = "choice"};
 
     for (size_t i = 0; i < TABLE_COUNT; i++) {
         char choices[128] = "";

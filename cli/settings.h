@@ -48,6 +48,14 @@ struct settings {
     int64_t limits_max_device_connections_per_tenant;
     int64_t provisioning_verify; /* enum verify_mode */
     int64_t provisioning_event_wait_ms;
+    const char *messaging_urls; /* comma-separated; NULL: no messaging */
+    const char *messaging_username;
+    const char *messaging_password_file;
+    const char *messaging_ca;
+    const char *messaging_cert;
+    const char *messaging_key;
+    int64_t messaging_max_events;
+    int64_t messaging_max_notifications;
     int64_t log_level;  /* enum log_level */
     int64_t log_format; /* 0: logfmt, 1: json */
     struct arena arena;

@@ -13,11 +13,12 @@ static enum ks_status alive(void *arg, struct ks_failure *why)
     return KS_OK; /* this thread answers: that is what is asked */
 }
 
-static void reply_health(struct evhttp_request *request, const char *name,
-                         enum ks_status (*check)(void *arg, struct ks_failure *why), void *arg)
+static void reply_health(struct evhttp_request *request, const struct http_health *health,
+                         const char *name,
+                         enum ks_status (*check)(void *arg, struct ks_failure *why), bool note)
 {
     struct ks_failure why = {0};
-    bool up = check(arg, &why) == KS_OK;
+    bool up = check(health->arg, &why) == KS_OK;
     const char *word = up ? "UP" : "DOWN";
     struct buf body;
 
@@ -31,7 +32,13 @@ static void reply_health(struct evhttp_request *request, const char *name,
         buf_add_json(&body, span_cstr(why.text));
         buf_add_char(&body, '}');
     }
-    buf_add_cstr(&body, "}]}");
+    buf_add_char(&body, '}');
+    if (note && health->note != NULL) {
+        buf_printf(&body, ",{\"name\":\"%s\",\"status\":\"UP\",\"data\":{", health->note_name);
+        health->note(health->arg, &body);
+        buf_add_cstr(&body, "}}");
+    }
+    buf_add_cstr(&body, "]}");
     call_reply(request, up ? 200 : 503, buf_span(&body), false);
     buf_done(&body);
 }
@@ -53,7 +60,8 @@ void operations_begin(const struct http_health *health, struct evhttp_request *r
             if (evhttp_request_get_command(request) != EVHTTP_REQ_GET) {
                 call_reply(request, 405, span_of(NULL, 0), false);
             } else {
-                reply_health(request, checks[i].path, checks[i].check, health->arg);
+                reply_health(request, health, checks[i].path, checks[i].check,
+                             checks[i].check == health->ready);
             }
             return;
         }

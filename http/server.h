@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/status.h"
 #include "net/address.h"
 
@@ -28,6 +29,9 @@ struct tls_context;
 struct http_health {
     enum ks_status (*ready)(void *arg, struct ks_failure *why);
     enum ks_status (*started)(void *arg, struct ks_failure *why);
+    /* A further check of /readiness that is always up: its members as JSON. NULL: none. */
+    const char *note_name;
+    void (*note)(void *arg, struct buf *members);
     void *arg;
 };
 

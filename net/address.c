@@ -60,6 +60,20 @@ enum ks_status net_address_check(const char *host_port, struct ks_failure *why)
     return split(host_port, &parts, why);
 }
 
+void net_host_of(const char *host_port, char *out, size_t size)
+{
+    const char *colon = strrchr(host_port, ':');
+    size_t len = colon == NULL ? strlen(host_port) : (size_t)(colon - host_port);
+
+    if (len > 1 && host_port[0] == '[') {
+        host_port++;
+        len -= 2;
+    }
+    len = len < size ? len : size - 1;
+    memcpy(out, host_port, len);
+    out[len] = '\0';
+}
+
 static enum ks_status resolve(const char *host_port, int flags, struct addrinfo **out,
                               struct ks_failure *why)
 {
@@ -72,11 +86,18 @@ static enum ks_status resolve(const char *host_port, int flags, struct addrinfo 
     if (st != KS_OK) {
         return st;
     }
+    *out = NULL;
     rc = getaddrinfo(parts.host, parts.port, &hints, out);
     if (rc != 0) {
         return ks_fail(why, KS_IO, NULL, "cannot resolve %s: %s", host_port, gai_strerror(rc));
     }
     return KS_OK;
+}
+
+enum ks_status net_resolve(const char *host_port, bool numeric, struct addrinfo **out,
+                           struct ks_failure *why)
+{
+    return resolve(host_port, numeric ? AI_NUMERICHOST : 0, out, why);
 }
 
 static void address_text(const struct sockaddr *sa, socklen_t len, struct net_address_text *out)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/span.h"
@@ -16,11 +17,20 @@ struct net_address_text {
     char text[80];
 };
 
+enum { NET_HOST_PORT_MAX = 272 }; /* bytes of a checked HOST:PORT and its NUL, at most */
+
 /* Splits HOST:PORT or [HOST]:PORT; a bare ":PORT" is refused, port 0 is fine. */
 KS_MUST_CHECK enum ks_status net_address_check(const char *host_port, struct ks_failure *why);
+/* HOST of HOST:PORT or [HOST]:PORT, cut to size - 1. */
+void net_host_of(const char *host_port, char *out, size_t size);
 /* A non-blocking listening socket with SO_REUSEADDR, TCP_NODELAY, backlog 1024; *bound is where. */
 KS_MUST_CHECK enum ks_status net_listen(const char *host_port, int *fd,
                                         struct net_address_text *bound, struct ks_failure *why);
+struct addrinfo;
+/* The addresses of HOST:PORT, to be freed by freeaddrinfo; with `numeric` only an address is taken,
+ * and nothing blocks. */
+KS_MUST_CHECK enum ks_status net_resolve(const char *host_port, bool numeric, struct addrinfo **out,
+                                         struct ks_failure *why);
 /* A connected blocking socket, for the command line tools. */
 KS_MUST_CHECK enum ks_status net_connect(const char *host_port, int timeout_ms, int *fd,
                                          struct ks_failure *why);

@@ -42,21 +42,6 @@ static enum ks_status tls_fail(const struct client_stream *stream, int rc, const
     return ks_fail(why, KS_IO, NULL, "%s: %s", what, text);
 }
 
-/* HOST of HOST:PORT or [HOST]:PORT. */
-static void host_of(const char *host_port, char *out, size_t size)
-{
-    const char *colon = strrchr(host_port, ':');
-    size_t len = colon == NULL ? strlen(host_port) : (size_t)(colon - host_port);
-
-    if (len > 1 && host_port[0] == '[') {
-        host_port++;
-        len -= 2;
-    }
-    len = len < size ? len : size - 1;
-    memcpy(out, host_port, len);
-    out[len] = '\0';
-}
-
 enum ks_status client_stream_open(struct client_stream **out, const char *host_port,
                                   struct tls_context *tls, int timeout_ms, struct ks_failure *why)
 {
@@ -78,7 +63,7 @@ enum ks_status client_stream_open(struct client_stream **out, const char *host_p
         st = socket_fail(why, "cannot set up the connection");
     }
     if (st == KS_OK && tls != NULL) {
-        host_of(host_port, host, sizeof(host));
+        net_host_of(host_port, host, sizeof(host));
         stream->ssl = tls_session(tls, stream->fd, host);
         rc = stream->ssl == NULL ? -1 : SSL_connect(stream->ssl);
         if (rc != 1) {

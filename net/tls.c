@@ -109,6 +109,16 @@ static enum ks_status tls_use_ca(SSL_CTX *ctx, const struct tls_context *tls,
     return KS_OK;
 }
 
+/* A client that names no CA trusts those of the system. */
+static enum ks_status tls_use_system_cas(SSL_CTX *ctx, struct ks_failure *why)
+{
+    if (SSL_CTX_set_default_verify_paths(ctx) != 1) {
+        return tls_fail(why, "cannot use", "the system's CAs");
+    }
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    return KS_OK;
+}
+
 static enum ks_status tls_build(const struct tls_context *tls, SSL_CTX **out,
                                 struct ks_failure *why)
 {
@@ -133,6 +143,8 @@ static enum ks_status tls_build(const struct tls_context *tls, SSL_CTX **out,
     }
     if (st == KS_OK && tls->ca != NULL) {
         st = tls_use_ca(ctx, tls, why);
+    } else if (st == KS_OK && !tls->server) {
+        st = tls_use_system_cas(ctx, why);
     }
 done:
     if (st != KS_OK) {

@@ -27,7 +27,8 @@ KS_MUST_CHECK enum ks_status tls_server_open(struct tls_context **out,
                                              const struct tls_server_options *options,
                                              struct ks_failure *why);
 KS_MUST_CHECK enum ks_status tls_reload(struct tls_context *context, struct ks_failure *why);
-/* Verifies the server against `ca` (PEM) by host name; cert and key may be NULL. */
+/* Verifies the server against `ca` (PEM; NULL: the CAs of the system) by host name; cert and key
+ * may be NULL. */
 KS_MUST_CHECK enum ks_status tls_client_open(struct tls_context **out, const char *ca,
                                              const char *cert, const char *key,
                                              struct ks_failure *why);

@@ -13,6 +13,7 @@
 #include "service/ids.h"
 #include "service/json_text.h"
 #include "service/management_job.h"
+#include "service/outbox.h"
 #include "service/passwords.h"
 #include "service/reasons.h"
 #include "service/service.h"
@@ -27,6 +28,9 @@ struct management_operation {
     bool needs_body;
     bool heeds_version; /* If-Match counts */
     bool has_etag;
+    bool tells; /* of the change, by a notification of: */
+    enum notification_type type;
+    enum notification_change change;
 };
 
 static const struct management_operation operations[] = {
@@ -34,28 +38,43 @@ static const struct management_operation operations[] = {
                                   .run = management_tenant_create,
                                   .status = 201,
                                   .creates = true,
-                                  .has_etag = true},
+                                  .has_etag = true,
+                                  .tells = true,
+                                  .type = NOTIFICATION_TENANT,
+                                  .change = NOTIFICATION_CREATE},
     [MANAGEMENT_TENANT_READ] = {.fetch = management_tenant_read, .status = 200},
     [MANAGEMENT_TENANT_UPDATE] = {.prepare = management_tenant_prepare,
                                   .run = management_tenant_update,
                                   .status = 204,
                                   .needs_body = true,
                                   .heeds_version = true,
-                                  .has_etag = true},
+                                  .has_etag = true,
+                                  .tells = true,
+                                  .type = NOTIFICATION_TENANT,
+                                  .change = NOTIFICATION_UPDATE},
     [MANAGEMENT_TENANT_DELETE] = {.run = management_tenant_delete,
                                   .status = 204,
-                                  .heeds_version = true},
+                                  .heeds_version = true,
+                                  .tells = true,
+                                  .type = NOTIFICATION_TENANT,
+                                  .change = NOTIFICATION_DELETE},
     [MANAGEMENT_DEVICE_CREATE] = {.prepare = management_device_prepare,
                                   .run = management_device_create,
                                   .status = 201,
                                   .of_device = true,
                                   .creates = true,
-                                  .has_etag = true},
+                                  .has_etag = true,
+                                  .tells = true,
+                                  .type = NOTIFICATION_DEVICE,
+                                  .change = NOTIFICATION_CREATE},
     [MANAGEMENT_DEVICE_READ] = {.fetch = management_device_read, .status = 200, .of_device = true},
     [MANAGEMENT_DEVICE_DELETE] = {.run = management_device_delete,
                                   .status = 204,
                                   .of_device = true,
-                                  .heeds_version = true},
+                                  .heeds_version = true,
+                                  .tells = true,
+                                  .type = NOTIFICATION_DEVICE,
+                                  .change = NOTIFICATION_DELETE},
     [MANAGEMENT_CREDENTIALS_READ] = {.fetch = management_credentials_read,
                                      .status = 200,
                                      .of_device = true},
@@ -65,7 +84,9 @@ static const struct management_operation operations[] = {
                                        .of_device = true,
                                        .needs_body = true,
                                        .heeds_version = true,
-                                       .has_etag = true},
+                                       .has_etag = true,
+                                       .tells = true,
+                                       .type = NOTIFICATION_CREDENTIALS},
 };
 
 static const struct management_operation *operation_of(enum management_op op)
@@ -208,6 +229,7 @@ static void finish(struct writer_job *writer_job, enum ks_status status,
     struct management_job *job = (struct management_job *)writer_job;
 
     if (status == KS_OK) {
+        outbox_wake(job->service->outbox);
         answer(job);
     } else {
         refuse(job, status, why);
@@ -216,12 +238,36 @@ static void finish(struct writer_job *writer_job, enum ks_status status,
 
 /* ---- a job's stations: pool, writer ---- */
 
+/* In the transaction of the change. */
+static enum ks_status tell(struct management_job *job, struct store_txn *txn,
+                           struct ks_failure *why)
+{
+    const struct management_operation *operation = job->operation;
+    bool deleted = operation->change == NOTIFICATION_DELETE;
+    uint32_t enabled = operation->of_device ? job->device.flags & STORE_DEVICE_ENABLED
+                                            : job->tenant.flags & STORE_TENANT_ENABLED;
+    const struct notification notification = {.type = operation->type,
+                                              .change = operation->change,
+                                              .tenant_id = job->tenant_id,
+                                              .device_id = job->device_id,
+                                              .enabled = enabled != 0 && !deleted,
+                                              .invalidate = job->invalidate || deleted,
+                                              .created_ms = job->now_ms};
+
+    return outbox_add_notification(job->service->outbox, txn, job->space, &notification, why);
+}
+
 static enum ks_status run(struct writer_job *writer_job, struct store_txn *txn,
                           struct ks_failure *why)
 {
     struct management_job *job = (struct management_job *)writer_job;
+    enum ks_status st;
 
-    return job->operation->run(job, txn, why);
+    job->space = 0;
+    job->nothing = false;
+    job->invalidate = false;
+    st = job->operation->run(job, txn, why);
+    return st == KS_OK && job->operation->tells && !job->nothing ? tell(job, txn, why) : st;
 }
 
 /* One password: between two of a request others get their turn. */

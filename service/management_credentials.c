@@ -207,6 +207,7 @@ enum ks_status management_credentials_update(struct management_job *job, struct 
     arena_init(&update->arena);
     st = decide(job, update, why);
     if (st == KS_OK) {
+        job->space = update->tenant.space;
         st = write(job, update, why);
     }
     json_decref(update->stored);

@@ -48,6 +48,7 @@ enum ks_status management_device_create(struct management_job *job, struct store
     device.version = job->version;
     device.credentials_version = job->credentials_version;
     device.created_ms = job->now_ms;
+    job->space = tenant.space;
     return st == KS_OK ? store_device_insert(txn, tenant.space, &device, why) : st;
 }
 
@@ -59,7 +60,9 @@ enum ks_status management_device_delete(struct management_job *job, struct store
     struct store_device device = {.flags = 0};
     enum ks_status st = management_find_tenant(txn, job->tenant_id, &tenant, why);
 
-    if (st == KS_NOT_FOUND) {
+    job->nothing = st == KS_NOT_FOUND;
+    job->space = tenant.space;
+    if (job->nothing) {
         return KS_OK;
     }
     if (st == KS_OK) {

@@ -64,18 +64,38 @@ static enum ks_status check_cas(struct store_txn *txn, const struct store_tenant
     return st;
 }
 
+/* ---- what adapters are told ---- */
+
+/* As an operator may ask for in Hono. */
+static bool asks_to_invalidate(const struct management_job *job)
+{
+    return json_is_true(
+        json_object_get(json_object_get(job->document, "ext"), "invalidate-cache-on-update"));
+}
+
+/* What an adapter must not go on believing until its cache lets go of it. */
+static bool matters_at_once(const struct store_tenant *old, const struct store_tenant *tenant)
+{
+    return old->flags != tenant->flags || !span_eq(old->cas, tenant->cas);
+}
+
 /* ---- operations ---- */
 
 enum ks_status management_tenant_create(struct management_job *job, struct store_txn *txn,
                                         struct ks_failure *why)
 {
     struct store_tenant tenant = job->tenant;
-    uint32_t space;
+    uint32_t space = 0;
     enum ks_status st = check_cas(txn, &tenant, 0, why);
 
     tenant.version = job->version;
     tenant.created_ms = job->now_ms;
-    return st == KS_OK ? store_tenant_insert(txn, &tenant, &space, why) : st;
+    if (st == KS_OK) {
+        st = store_tenant_insert(txn, &tenant, &space, why);
+    }
+    job->space = space;
+    job->invalidate = asks_to_invalidate(job);
+    return st;
 }
 
 enum ks_status management_tenant_update(struct management_job *job, struct store_txn *txn,
@@ -94,6 +114,8 @@ enum ks_status management_tenant_update(struct management_job *job, struct store
     if (st != KS_OK) {
         return st;
     }
+    job->space = old.space;
+    job->invalidate = asks_to_invalidate(job) || matters_at_once(&old, &tenant);
     tenant.space = old.space;
     tenant.version = job->version;
     tenant.created_ms = old.created_ms;

@@ -69,6 +69,8 @@ struct outbox_waiter {
     bool accepted;                                  /* by the broker, and gone from the store */
     void (*released)(struct outbox_waiter *waiter); /* on the sender's thread, once */
     struct outbox_waiter *next;
+    struct outbox_waiter *previous; /* the sender's, and so is: */
+    void *place;
 };
 
 /* False: waiting would be in vain (no outbox, no broker, no credit, no event-wait); the waiter

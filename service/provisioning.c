@@ -1,9 +1,12 @@
 /* The job, and what the kinds of provisioning share. */
 #include "service/provisioning.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "service/device_document.h"
+#include "service/outbox.h"
+#include "service/provisioning_event.h"
 #include "service/provisioning_kind.h"
 #include "service/reasons.h"
 #include "service/service.h"
@@ -65,13 +68,24 @@ enum ks_status provisioning_register(struct provisioning_details *details, struc
                                   .credentials_version = details->credentials_version,
                                   .created_ms = provisioning_now_ms(details),
                                   .credentials = device->credentials};
+    const struct provisioning_event event = {.space = tenant->space,
+                                             .tenant_id = details->plan.tenant_id,
+                                             .device_id = device->id,
+                                             .gateway_id = device->gateway_id,
+                                             .has_credentials = device->credentials.len > 0,
+                                             .now_ms = provisioning_now_ms(details)};
+    struct outbox *outbox = details->service->outbox;
     enum ks_status st =
         device_document_render(&details->scratch, device->document, device->id, &record, why);
 
-    /* The event of a provisioned device is added here, as the first write: outbox_has_room, then
-     * outbox_add_event for tenant->space, details->plan.tenant_id, device->id, device->gateway_id;
-     * its number is record.event_seq. */
-    return st == KS_OK ? store_device_insert(txn, tenant->space, &record, why) : st;
+    if (st == KS_OK) {
+        st = outbox_has_room(outbox, txn, event.space, why);
+    }
+    if (st == KS_OK) {
+        st = provisioning_event_add(outbox, txn, &event, &details->event_seq, why);
+    }
+    record.event_seq = details->event_seq;
+    return st == KS_OK ? store_device_insert(txn, event.space, &record, why) : st;
 }
 
 /* ---- the job ---- */
@@ -86,6 +100,7 @@ static enum ks_status job_run(struct writer_job *writer_job, struct store_txn *t
 
     arena_reset(&details->scratch);
     answer_clear(&job->answer);
+    details->event_seq = 0;
     st = confirm_tenant(details, txn, &tenant, why);
     return st == KS_OK ? details->plan.kind->run(details, txn, &tenant, &job->answer, why) : st;
 }
@@ -95,9 +110,26 @@ static void job_done(struct writer_job *writer_job, enum ks_status status,
 {
     struct provisioning_job *job = (struct provisioning_job *)writer_job;
 
+    struct outbox *outbox = job->details->service->outbox;
+
+    job->waiter.seq = job->details->event_seq;
     if (status != KS_OK) {
         provisioning_job_refuse(job, status, why);
+    } else if (job->waiter.seq != 0) {
+        if (outbox_wait(outbox, &job->waiter)) {
+            return; /* answered when the wait is over */
+        }
+        outbox_wake(outbox);
     }
+    job->answered(job);
+}
+
+/* On the sender's thread. */
+static void wait_over(struct outbox_waiter *waiter)
+{
+    void *start = (char *)waiter - offsetof(struct provisioning_job, waiter);
+    struct provisioning_job *job = start;
+
     job->answered(job);
 }
 
@@ -124,6 +156,7 @@ struct provisioning_job *provisioning_job_new(const struct service *service,
     details->device_version = uuid_random();
     details->credentials_version = uuid_random();
     job->writer = (struct writer_job){.run = job_run, .done = job_done};
+    job->waiter.released = wait_over;
     answer_init(&job->answer);
     job->details = details;
     return job;

@@ -9,8 +9,8 @@
  * writer decides again by what then stands: tenant, CA, gateway, flags, limits, ids, and that
  * nobody was faster (then it answers what is there).
  *
- * Threads:   provisioning_job_new on the asking thread; the job then belongs to the writer, which
- *            calls `answered` on its own thread after the commit.
+ * Threads:   provisioning_job_new on the asking thread; the job then belongs to the writer, and may
+ *            go on to the sender, which call `answered` on their own thread after the commit.
  * Ownership: a job owns copies of all it needs; who gets it in `answered` frees it.
  */
 #pragma once
@@ -22,6 +22,7 @@
 #include "base/span.h"
 #include "service/answer.h"
 #include "service/identity_template.h"
+#include "service/outbox.h"
 #include "store/writer.h"
 
 struct counters_slot;
@@ -60,10 +61,12 @@ struct provisioning_plan {
 
 struct provisioning_job {
     struct writer_job writer; /* first: the writer's handle on it */
-    /* Called once, on the writer thread, when `answer` is true (committed, or refused). */
+    /* Called once, when `answer` is true (committed, or refused): on the writer's thread, or on the
+     * sender's after the event was accepted or the wait for that was over. */
     void (*answered)(struct provisioning_job *job);
     void *owner; /* the caller's */
     struct answer answer;
+    struct outbox_waiter waiter;          /* for the broker to accept the event */
     struct provisioning_details *details; /* copies and drawn ids */
 };
 

@@ -29,6 +29,7 @@ struct provisioning_details {
     struct uuid secret_id;
     struct uuid device_version;
     struct uuid credentials_version;
+    uint64_t event_seq; /* of this run; 0: none */
 };
 
 struct provisioning_kind {

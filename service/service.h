@@ -16,6 +16,7 @@
 struct accounts;
 struct counters_slot;
 struct device_connections;
+struct outbox;
 struct pool;
 struct store;
 struct store_txn;
@@ -29,6 +30,7 @@ struct service {
     struct writer *writer;
     struct pool *pool;                             /* password hashes */
     struct device_connections *device_connections; /* Hono 1.x adapters' */
+    struct outbox *outbox;                         /* NULL: no messaging */
     enum verify_mode verify;                       /* provisioning.verify */
     int64_t max_devices_per_tenant;                /* 0: none */
     int64_t max_credentials_per_device;            /* 0: none */

@@ -4,7 +4,7 @@
 #
 #   tests/certs/make.sh FOLDER [DEVICES]
 #
-# ca, server, client (an adapter, for SASL EXTERNAL), client-foreign, device-1 … device-DEVICES;
+# ca, server, client (an adapter, for SASL EXTERNAL), client-cn-last, client-uid, client-foreign, device-1 … device-DEVICES;
 # ca2-same-dn, device-bad-signature, device-expired, device-not-yet-valid, device-self-signed,
 # ca-expired with its device, rsa-… and ed25519-… variants (rsa-device-md5 is signed with MD5; the CA
 # rsa-ca-long-exponent costs milliseconds a signature), truncated.der.
@@ -73,6 +73,8 @@ root device-self-signed "/O=Acme/CN=self signed"
 
 leaf server "/CN=localhost" ca "subjectAltName=DNS:localhost,IP:127.0.0.1"
 leaf client "/O=Acme/CN=adapter-1" ca "extendedKeyUsage=clientAuth"
+leaf client-cn-last "/CN=adapter-1/O=Acme" ca "extendedKeyUsage=clientAuth"
+leaf client-uid "/O=Acme/UID=u/CN=adapter-1" ca "extendedKeyUsage=clientAuth"
 leaf client-foreign "/O=Acme/CN=adapter-1" ca-foreign "extendedKeyUsage=clientAuth"
 leaf device-bad-signature "/O=Acme/CN=forged" ca2-same-dn "extendedKeyUsage=clientAuth"
 leaf rsa-device "/O=Acme/CN=rsa device" rsa-ca "extendedKeyUsage=clientAuth"

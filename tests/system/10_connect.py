@@ -142,6 +142,7 @@ class Garbage(unittest.TestCase):
                       raw.AMQP_HEADER + raw.open_frame()):
             seen = self.throw(noise)
             self.assertEqual(seen[:8], raw.SASL_HEADER)
+            self.assertTrue(seen.endswith(b"\x05PLAIN"), seen)  # the mechanisms, and no outcome
 
     def test_noise_on_the_tls_port_ends_the_connection(self):
         sock = socket.create_connection(("127.0.0.1", self.koseki.port("amqp.tls-listen")), WAIT)
@@ -183,29 +184,46 @@ class Garbage(unittest.TestCase):
             return closes[0][2][0].value[0]
 
     def test_frames_that_break_the_rules_close_the_connection(self):
+        framing, decode = "amqp:connection:framing-error", "amqp:decode-error"
+        unattached, limit = "amqp:session:unattached-handle", "amqp:resource-limit-exceeded"
+        link = raw.attach("x", 1, True, "tenant/x")
         cases = {
-            "oversized frame": struct.pack(">IBBH", 1 << 24, 2, 0, 0),
-            "doff of 1": struct.pack(">IBBH", 8, 1, 0, 0),
-            "sasl frame": raw.frame(raw.SASL_INIT, [Symbol("PLAIN"), b""], kind=1),
-            "unknown performative": raw.frame(0x30, []),
-            "second open": raw.open_frame(),
-            "channel without session": raw.flow(0, 1, channel=5),
-            "begin on a used channel": raw.begin(0),
-            "transfer on no handle": raw.transfer(7, 0, b"x"),
-            "detach of no handle": raw.frame(raw.DETACH, [9, True]),
-            "cut performative": struct.pack(">IBBH", 12, 2, 0, 0) + b"\x00\x53\x12\xc0",
-            "not a list": struct.pack(">IBBH", 12, 2, 0, 0) + b"\x00\x53\x12\x41",
+            "oversized frame": (struct.pack(">IBBH", 1 << 24, 2, 0, 0), framing),
+            "doff of 1": (struct.pack(">IBBH", 8, 1, 0, 0), framing),
+            "sasl frame": (frame(raw.SASL_INIT, [Symbol("PLAIN"), b""], kind=1), framing),
+            "unknown performative": (frame(0x30, []), decode),
+            "cut performative": (struct.pack(">IBBH", 12, 2, 0, 0) + b"\x00\x53\x12\xc0", decode),
+            "not a list": (struct.pack(">IBBH", 12, 2, 0, 0) + b"\x00\x53\x12\x41", decode),
+            "a field of another type": (frame(raw.FLOW, ["0", 2048, 0, 2048]), decode),
+            "a mandatory field left out": (frame(raw.ATTACH, ["x", 1]), decode),
+            "second open": (raw.open_frame(), "amqp:illegal-state"),
+            "close on another channel": (frame(raw.CLOSE, [], 3), framing),
+            "begin on a used channel": (raw.begin(0), "amqp:illegal-state"),
+            "begin that answers none of ours": (frame(raw.BEGIN, [raw.Ushort(0), 0, 9, 9], 1), "amqp:invalid-field"),
+            "attach on a channel without session": (raw.attach("x", 1, True, "tenant/x", channel=5), "amqp:not-found"),
+            "flow on a channel without session": (raw.flow(0, 1, channel=5), "amqp:not-found"),
+            "end on a channel without session": (frame(raw.END, [], 5), "amqp:not-found"),
+            "attach on a used handle": (link + raw.attach("y", 1, True, "tenant/y"), "amqp:session:handle-in-use"),
+            "a handle above 65535": (raw.attach("x", 65536, True, "tenant/x"), limit),
+            "transfer on no handle": (raw.transfer(7, 0, b"x"), unattached),
+            "flow on no handle": (raw.flow(7, 1), unattached),
+            "detach of no handle": (frame(raw.DETACH, [9, True]), unattached),
+            "detach twice": (link + 2 * frame(raw.DETACH, [1, True]), unattached),
         }
-        for name, data in cases.items():
+        for name, (data, condition) in cases.items():
             with self.subTest(name):
-                self.assertTrue(self.closes_with(data).startswith("amqp:"))
+                self.assertEqual(self.closes_with(data), condition)
 
     def test_frames_before_open_close_the_connection(self):
-        for name, data in {"begin": raw.begin(), "attach": raw.attach("x", 0, True, "tenant/x"),
-                           "open without container": raw.frame(raw.OPEN, [None]),
-                           "open with a tiny frame": raw.open_frame(max_frame=100)}.items():
+        for name, (data, condition) in {
+                "begin": (raw.begin(), "amqp:illegal-state"),
+                "attach": (raw.attach("x", 0, True, "tenant/x"), "amqp:illegal-state"),
+                "empty": (struct.pack(">IBBH", 8, 2, 0, 0), "amqp:illegal-state"),
+                "open without container": (frame(raw.OPEN, [None]), "amqp:decode-error"),
+                "open on another channel": (frame(raw.OPEN, ["x"], 1), "amqp:connection:framing-error"),
+                "open with a tiny frame": (raw.open_frame(max_frame=511), "amqp:invalid-field")}.items():
             with self.subTest(name):
-                self.assertTrue(self.closes_with(data, connected=False).startswith("amqp:"))
+                self.assertEqual(self.closes_with(data, connected=False), condition)
 
     def test_first_transfer_without_delivery_id_is_refused(self):
         """The engine of Debian 12 would abort on it (PROTON-2853)."""

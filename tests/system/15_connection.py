@@ -107,6 +107,7 @@ class Opening(Connections):
         fields = peer.expect(raw.OPEN)
         self.assertTrue(fields[0].endswith(str(self.koseki.port("amqp.listen"))) or
                         fields[0].endswith(str(self.koseki.port("amqp.tls-listen"))))
+        self.assertIsNone(fields[1])  # hostname
         self.assertEqual(fields[2], 32768)  # max-frame-size
         self.assertEqual(fields[3], 31)  # channel-max
         self.assertEqual(fields[4], 10000)  # idle-time-out
@@ -132,10 +133,8 @@ class Opening(Connections):
         peer.expect(raw.OPEN)
         self.assertFalse(peer.has_input(0.3))
         peer.send(raw.begin())
-        begun = peer.expect(raw.BEGIN)
-        self.assertEqual(begun[0], 0)  # remote-channel
-        self.assertGreaterEqual(begun[2], 500)  # incoming-window
-        self.assertGreaterEqual(begun[4] if len(begun) > 4 else 0xFFFFFFFF, 4095)  # handle-max
+        # remote-channel, next-outgoing-id, windows; no handle-max
+        self.assertEqual(peer.expect(raw.BEGIN), [0, 0, 2048, 0x7FFFFFFF])
 
     def test_close_is_answered_and_the_socket_ended(self):
         peer = self.connected()
@@ -148,6 +147,17 @@ class Opening(Connections):
         peer = self.connected()
         peer.send(frame(raw.CLOSE, [Described(0x1D, [Symbol("amqp:internal-error"), "bye"])]))
         self.assertEqual([f[1] for f in peer.until_end()], [raw.CLOSE])
+
+    def test_an_idle_time_out_that_would_be_nothing_but_heartbeats_is_refused(self):
+        for idle in (1, 99):
+            peer = self.peer()
+            peer.login()
+            peer.send(raw.AMQP_HEADER + raw.open_frame(idle=idle))
+            peer.header()
+            self.assertEqual(peer.until_end()[-1][2][0].value[:2], [
+                "amqp:invalid-field", "idle-time-out is below 100 ms"])
+        for idle in (0, 100, 0xFFFFFFFF):
+            self.connected(idle=idle).request_links()
 
     def test_heartbeats_come_and_go_on_coming(self):
         """Many idle peers for many beats: a beat whose timer is lost is the last of its connection."""
@@ -172,6 +182,15 @@ class Opening(Connections):
         self.assertLessEqual(max(sizes), 512)
         self.assertGreater(len(sizes), 5)
         self.assertIn(b"x" * 3000, body)
+
+    def test_a_client_that_names_no_frame_size_gets_an_answer_in_one_frame(self):
+        self.koseki.http("POST", "/v1/tenants/LARGE", {"ext": {"filler": "x" * 50000}})
+        for max_frame in (None, 0xFFFFFFFF, 60000):
+            peer = self.connected(max_frame=max_frame)
+            reply = peer.request_links()
+            peer.send(raw.transfer(1, 0, raw.message("get", reply, "m", body=b'{"tenant-id":"LARGE"}')))
+            self.assertFalse(any(peer.expect(raw.TRANSFER)[5:6]))  # more
+            self.assertIn(b"x" * 50000, peer.payload)
 
     def test_answers_keep_to_the_clients_session_window(self):
         peer = self.peer()
@@ -643,6 +662,8 @@ class Messages(Connections):
                 "value of a map": raw.encode(Described(0x77, {"tenant-id": "T1"})),
                 "value of a list": raw.encode(Described(0x77, ["T1"])),
                 "value null": raw.encode(Described(0x77, None)),
+                "value of an array of ubyte": raw.encode(Described(0x77, Raw(
+                    b"\xe0" + bytes([len(GET) + 2, len(GET), 0x50]) + GET))),
                 "sequence": raw.encode(Described(0x76, ["T1"])),
                 "none": b""}.items():
             with self.subTest(case):

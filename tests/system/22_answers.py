@@ -1,13 +1,34 @@
 """What tenant and credentials look-ups answer, sentence by sentence of Hono's rules."""
+import datetime
+import re
 import unittest
 
 from proton import ulong
 
+from support import pki
 from support.adapter import Adapter, payload, status
 from support.server import Koseki
 
 
+def at(seconds):
+    """A timestamp so many seconds from now."""
+    now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def ca_parts(subject, name="rsa-ca.pem", since="2020-01-01T00:00:00Z", until="2090-01-01T00:00:00Z", **members):
+    """A trusted CA that is not given as a certificate."""
+    return {"subject-dn": subject, "public-key": pki.public_key_base64(name), "not-before": since,
+            "not-after": until, **members}
+
+
 class Answers(unittest.TestCase):
+    def bounded_age(self, answer, seconds):
+        """The answer may be cached until then, and no longer."""
+        self.assertEqual(status(answer), 200)
+        age = int(re.fullmatch(r"max-age = (\d+)", answer.properties["cache_control"]).group(1))
+        self.assertTrue(1 <= age <= seconds, age)
+
     @classmethod
     def setUpClass(cls):
         cls.koseki = Koseki()
@@ -69,6 +90,8 @@ class Tenant(Answers):
         self.assertEqual(payload(answer)["tenant-id"], "T1")
         self.assertEqual(answer.properties["tenant_id"], "first")  # as it was asked for
         self.assertEqual(status(self.get({"tenant-id": "First"})), 404)
+        answer = self.get(None, {"tenant_id": "first"})
+        self.assertEqual((payload(answer)["tenant-id"], answer.properties["tenant_id"]), ("T1", "first"))
 
     def test_an_alias_works_for_tenant_look_ups_only(self):
         self.assertEqual(status(self.adapter.credentials("first", "psk", "x")), 404)
@@ -115,9 +138,75 @@ class Tenant(Answers):
         self.assertEqual(answer.address, "tenant/T1/dev")
         self.assertNotIn("device_id", self.get({"tenant-id": "T1"}, {"device_id": ulong(7)}).properties)
 
+    def told(self, tenant, **members):
+        """What an adapter is told of a tenant that has these members."""
+        answer = self.koseki.http("POST", f"/v1/tenants/{tenant}", members)
+        self.assertEqual(answer.status, 201, answer.body)
+        return payload(self.get({"tenant-id": tenant}))
+
     def test_the_max_age_does_not_outlive_a_ca(self):
-        """It would be 180 s; a CA whose validity ends sooner shortens it: see unit/test_splice."""
         self.assertEqual(self.get({"tenant-id": "bare"}).properties["cache_control"], "max-age = 180")
+        self.told("ends", **{"trusted-ca": [ca_parts("CN=ends", until=at(170))]})
+        self.bounded_age(self.get({"tenant-id": "ends"}), 170)
+        self.told("begins", **{"trusted-ca": [ca_parts("CN=begins", since=at(170))]})
+        self.bounded_age(self.get({"tenant-id": "begins"}), 170)
+
+    def test_a_ca_that_is_not_valid_yet_is_found_and_left_out(self):
+        self.told("later", **{"trusted-ca": [ca_parts("CN=later", since=at(86400)), ca_parts("CN=now")]})
+        for body in ({"subject-dn": "CN=later"}, {"subject-dn": "CN=now"}, {"tenant-id": "later"}):
+            answer = self.get(body)
+            self.assertEqual(status(answer), 200)
+            self.assertEqual([ca["subject-dn"] for ca in payload(answer)["trusted-ca"]], ["CN=now"])
+            self.assertEqual(answer.address, "tenant/later")
+            self.assertEqual(answer.properties["tenant_id"], "later")
+
+    def test_what_is_told_of_cas(self):
+        key, rsa, ed25519 = (pki.public_key_base64(name) for name in ("ca.pem", "rsa-ca.pem", "ed25519-ca.pem"))
+        told = self.told("cas", **{"trusted-ca": [
+            {"id": "mine", "cert": pki.der_base64("rsa-ca.pem"), "ocsp-revocation-enabled": True,
+             "ocsp-responder-uri": "http://o", "ocsp-nonce-enabled": True, "auto-provisioning-enabled": True},
+            {"cert": pki.der_base64("ed25519-ca.pem"), "ocsp-nonce-enabled": False},
+            ca_parts("cn=parts, o=Acme"), ca_parts("CN=named", "ca.pem", algorithm="EC")]})["trusted-ca"]
+        self.assertTrue(told[0].pop("subject-dn-bytes"))
+        self.assertTrue(told[1].pop("subject-dn-bytes"))
+        self.assertEqual(told, [
+            {"subject-dn": "CN=RSA CA,O=Acme", "public-key": rsa, "algorithm": "RSA", "auto-provisioning-enabled": True,
+             "ocsp-revocation-enabled": True, "ocsp-responder-uri": "http://o", "ocsp-nonce-enabled": True,
+             "ocsp-responder-cert": pki.der_base64("rsa-ca.pem")},
+            {"subject-dn": "CN=Ed25519 CA,O=Acme", "public-key": ed25519, "algorithm": "EdDSA",
+             "auto-provisioning-enabled": False},
+            {"subject-dn": "CN=parts,O=Acme", "public-key": rsa, "auto-provisioning-enabled": False},
+            {"subject-dn": "CN=named", "public-key": key, "algorithm": "EC", "auto-provisioning-enabled": False}])
+
+    def test_what_is_stored_empty_is_told_and_what_is_the_default_is_not(self):
+        for case, (members, told) in enumerate((
+                ({"resource-limits": {}}, {"resource-limits": {}}),
+                ({"tracing": {}}, {"tracing": {"sampling-mode": None}}),
+                ({"tracing": {"sampling-mode-per-auth-id": {}}}, {"tracing": {"sampling-mode": None}}),
+                ({"adapters": [{"type": "x", "device-authentication-required": False, "ext": {}}]},
+                 {"adapters": [{"type": "x", "enabled": False, "device-authentication-required": False}]}),
+                ({"defaults": {"x": None}, "ext": {}}, {"defaults": {"x": None}}),
+                ({"resource-limits": {"max-connections": -1, "max-ttl": -1, "max-ttl-telemetry-qos0": -1,
+                                      "max-ttl-telemetry-qos1": 2, "max-ttl-command-response": 3, "ext": {"a": 1}}},
+                 {"resource-limits": {"max-ttl-telemetry-qos1": 2, "max-ttl-command-response": 3, "ext": {"a": 1}}}),
+                ({"resource-limits": {"data-volume": {"effective-since": "2026-01-01T01:00:00+01:00", "max-bytes": -1},
+                                      "connection-duration": {"effective-since": "2026-01-01T00:00:00Z",
+                                                              "max-minutes": 0}}},
+                 {"resource-limits": {"data-volume": {"effective-since": "2026-01-01T00:00:00Z", "max-bytes": -1,
+                                                      "period": {"mode": "monthly"}},
+                                      "connection-duration": {"effective-since": "2026-01-01T00:00:00Z",
+                                                              "period": {"mode": "monthly"}}}}))):
+            with self.subTest(members):
+                self.assertEqual(self.told(f"case-{case}", **members), {
+                    "tenant-id": f"case-{case}", "enabled": True, "minimum-message-size": 0, "defaults": {},
+                    "ext": {}, "trusted-ca": [], **told})
+
+    def test_a_dn_that_two_tenants_trust_names_neither(self):
+        for tenant in ("shared-1", "shared-2"):
+            self.told(tenant, **{"trust-anchor-group": "g", "trusted-ca": [ca_parts("CN=shared")]})
+        self.assertEqual(status(self.get({"subject-dn": "CN=shared"})), 404)
+        self.assertEqual(self.koseki.http("DELETE", "/v1/tenants/shared-2").status, 204)
+        self.assertEqual(payload(self.get({"subject-dn": "CN=shared"}))["tenant-id"], "shared-1")
 
 
 class Credentials(Answers):
@@ -163,6 +252,32 @@ class Credentials(Answers):
 
     def test_custom_secrets_keep_their_members(self):
         self.assertEqual(payload(self.ask("custom-1", "c"))["secrets"], [{"anything": {"goes": 1}}])
+
+    def test_all_that_an_adapter_is_told(self):
+        timed = {"not-before": "2020-01-01T00:00:00Z", "not-after": "2090-01-01T00:00:00Z"}
+        extra = {"x": {"y": [1]}}
+        cases = (
+            ("psk", {"ext": {"e": 1}}, {"key": "a2V5", "not-before": "2020-01-01T01:00:00+01:00"},
+             {"ext": {"e": 1}}, {"key": "a2V5", "not-before": "2020-01-01T00:00:00Z"}),
+            ("rpk", {"enabled": True, "comment": "c"}, {"key": pki.public_key_base64("ca.pem"), "algorithm": "EC"},
+             {"enabled": True}, {"key": pki.public_key_base64("ca.pem"), "algorithm": "EC"}),
+            ("x509-cert", {"ext": {}}, {"comment": "c", "enabled": True, **timed}, {}, {"enabled": True, **timed}),
+            ("custom-2", {}, {"enabled": True, **extra}, {}, {"enabled": True, **extra}))
+        self.koseki.create_device("T1", "all", {}, [
+            {"type": kind, "auth-id": "CN=all", "secrets": [secret], **members}
+            for kind, members, secret, _, _ in cases])
+        for kind, _, _, members, secret in cases:
+            with self.subTest(kind):
+                self.assertEqual(payload(self.ask(kind, "CN=all")), {
+                    "device-id": "all", "type": kind, "auth-id": "CN=all", "secrets": [secret], **members})
+
+    def test_the_max_age_does_not_outlive_a_secret(self):
+        sha = {"hash-function": "sha-256", "salt": "c2FsdA==", "pwd-hash": "aGFzaA=="}
+        self.koseki.create_device("T1", "aging", {}, [
+            {"type": "hashed-password", "auth-id": auth_id, "secrets": [sha, {**sha, "comment": "2", edge: at(170)}]}
+            for auth_id, edge in (("ends", "not-after"), ("begins", "not-before"))])
+        for auth_id in ("ends", "begins"):
+            self.bounded_age(self.ask("hashed-password", auth_id), 170)
 
     def test_disabled_credentials_are_not_found_but_disabled_devices_and_tenants_are_not_looked_at(self):
         self.assertEqual(status(self.ask("psk", "off")), 404)

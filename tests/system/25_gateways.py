@@ -16,7 +16,11 @@ class Gateways(unittest.TestCase):
                 "both": {"via": ["gw-2", "red-1"], "viaGroups": ["red"], "defaults": {"ttl": 3},
                          "downstream-message-mapper": "down", "upstream-message-mapper": "up",
                          "command-endpoint": {"uri": "https://example.com", "headers": {"a": "b"}}},
-                "empty": {"via": [], "viaGroups": [], "defaults": {}},
+                "empty": {"via": [], "viaGroups": [], "defaults": {}, "command-endpoint": {
+                    "uri": "http://x", "headers": {}, "payload-properties": {}}},
+                "as-texts": {"via": "gw-2", "viaGroups": "red"},
+                "managed": {"enabled": True, "ext": {"x": 1}, "authorities": ["auto-provisioning-enabled"],
+                            "viaGroups": ["nobody's"]},
                 "off": {"enabled": False, "via": ["gw-1"]},
                 "gw-1": {}, "gw-2": {}, "gw-off": {"enabled": False},
                 "red-1": {"memberOf": ["red", "blue"]}, "red-2": {"memberOf": "red"},
@@ -34,7 +38,8 @@ class Gateways(unittest.TestCase):
 
     def test_gateways_named_by_the_device_or_by_its_groups_may_act_for_it(self):
         for device, gateway in (("direct", "gw-1"), ("single", "gw-1"), ("grouped", "red-1"),
-                                ("grouped", "red-2"), ("both", "gw-2"), ("both", "red-2")):
+                                ("grouped", "red-2"), ("both", "gw-2"), ("both", "red-2"),
+                                ("as-texts", "gw-2"), ("as-texts", "red-1")):
             with self.subTest((device, gateway)):
                 answer = self.ask(device, gateway)
                 self.assertEqual(status(answer), 200)
@@ -46,12 +51,16 @@ class Gateways(unittest.TestCase):
                                 ("grouped", "gw-1"), ("grouped", "blue-off"), ("single", "GW-1"),
                                 ("gw-1", "gw-1"), ("gw-1", "gw-2"), ("direct", "")):
             with self.subTest((device, gateway)):
-                self.assertEqual(status(self.ask(device, gateway)), 403)
+                answer = self.ask(device, gateway)
+                self.assertEqual((status(answer), payload(answer)["reason"]), (403, "gateway-not-authorized"))
+                self.assertNotIn("cache_control", answer.properties)
 
     def test_the_device_is_looked_at_before_its_gateway(self):
         for device, gateway in (("off", "gw-1"), ("off", "gw-off"), ("ghost", "gw-1"), ("ghost", "ghost")):
             with self.subTest((device, gateway)):
-                self.assertEqual(status(self.ask(device, gateway)), 404)
+                answer = self.ask(device, gateway)
+                self.assertEqual(status(answer), 404)
+                self.assertNotIn("cache_control", answer.properties)
         self.assertEqual(status(self.ask("direct", "gw-1", tenant="none")), 404)
 
     def test_via_names_the_members_of_groups_too_disabled_ones_as_well(self):
@@ -69,7 +78,9 @@ class Gateways(unittest.TestCase):
             "device-id": "both", "via": ["gw-2", "red-1", "red-2"], "defaults": {"ttl": 3},
             "downstream-message-mapper": "down", "upstream-message-mapper": "up",
             "command-endpoint": {"uri": "https://example.com", "headers": {"a": "b"}}})
-        self.assertEqual(payload(self.ask("empty")), {"device-id": "empty"})
+        self.assertEqual(payload(self.ask("empty")), {"device-id": "empty", "command-endpoint": {"uri": "http://x"}})
+        self.assertEqual(payload(self.ask("managed")), {"device-id": "managed"})
+        self.assertEqual(payload(self.ask("red-1")), {"device-id": "red-1"})
 
     def test_a_gateway_id_of_another_type_is_none(self):
         answer = self.adapter.call("registration/T1", "assert", None,

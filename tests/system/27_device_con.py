@@ -4,7 +4,9 @@ import unittest
 
 from proton import int32, symbol
 
+from support import raw
 from support.adapter import Adapter, payload, status
+from support.raw import Raw10
 from support.server import PERMISSIONS, Koseki
 
 GET_ADAPTERS = "get-cmd-handling-adapter-instances"
@@ -43,6 +45,15 @@ class DeviceConnection(unittest.TestCase):
         self.assertEqual(answer.content_type, "application/json")
         self.assertEqual(payload(answer)["gateway-id"], "g2")
         self.assertRegex(payload(answer)["last-updated"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+
+    def test_a_reply_address_has_three_segments(self):
+        with Raw10(self.koseki) as peer:
+            peer.connect()
+            for handle, address in enumerate(("device_con", "device_con/T1", "device_con/T1/")):
+                peer.send(raw.attach(f"l{handle}", handle, True, address))
+                condition, text = peer.expect(raw.DETACH)[2].value[:2]
+                self.assertEqual(condition, "amqp:unauthorized-access" if handle == 0 else "amqp:invalid-field")
+                self.assertTrue(handle == 0 or text.endswith(" device_con/<tenant>/<reply-address>"), text)
 
     def test_tenants_are_apart_and_another_connection_sees_the_same(self):
         self.call("set-last-gw", tenant="A", device_id="d", gateway_id="g")

@@ -52,6 +52,55 @@ static void text_is_normalised_as_java_does(void **state)
         {"3.1=x", NULL},
         {"1=x", NULL},
         {"device-1", NULL},
+        /* each keyword that Java reads, and how it writes the attribute */
+        {"C=DE,L=l,ST=s,STREET=r,OU=u,DC=d,UID=i", "C=DE,L=l,ST=s,STREET=r,OU=u,DC=d,UID=i"},
+        {"uid=A,Cn=B,oU=C", "UID=A,CN=B,OU=C"},
+        {"IP=1", "1.3.6.1.4.1.42.2.11.2.1=#130131"},
+        {"DNQ=1", "2.5.4.46=#130131"},
+        {"DNQUALIFIER=1", "2.5.4.46=#130131"},
+        {"SURNAME=1", "2.5.4.4=#130131"},
+        {"GIVENNAME=1", "2.5.4.42=#130131"},
+        {"INITIALS=1", "2.5.4.43=#130131"},
+        {"GENERATION=1", "2.5.4.44=#130131"},
+        {"EMAIL=1", "1.2.840.113549.1.9.1=#160131"},
+        {"oid.2.5.4.4=1", "2.5.4.4=#130131"},
+        {"SN=1", NULL},
+        {"GN=1", NULL},
+        {"G=1", NULL},
+        {"SP=1", NULL},
+        {"USERID=1", NULL},
+        {"SERIAL=1", NULL},
+        {"POSTALCODE=1", NULL},
+        {"DESCRIPTION=1", NULL},
+        /* characters that are not of PrintableString */
+        {"T=a@b", "2.5.4.12=#0c03614062"},
+        {"T=a*b", "2.5.4.12=#0c03612a62"},
+        {"T='a' (b)+O=:?/.-", "2.5.4.12=#130727612720286229+O=:?/.-"},
+        {"T=\xC3\xA9", "2.5.4.12=#0c02c3a9"},
+        /* separators */
+        {" CN = a ,\tO = b ; OU = c +\tL = d ", "CN=a,O=b,OU=c+L=d"},
+        {"\tCN\t=a\t,\n O=\nb", "CN=a\t,O=b"}, /* before a separator a tab is of the value */
+        {"CN=\ta", "CN=\ta"},
+        {"CN=\"a\" ,O=b", "CN=a,O=b"},
+        {"CN=a\\,b\\+c\\;d\\<e\\>f\\\"g\\\\h\\#i\\=j",
+         "CN=a\\,b\\+c\\;d\\<e\\>f\\\"g\\\\h\\#i\\=j"},
+        {"CN=\"a,b+c;d<e>f\"", "CN=a\\,b\\+c\\;d\\<e\\>f"},
+        {"CN=a  b", "CN=a  b"},
+        {"CN=\\20\\20", "CN=\\ \\ "},
+        {"CN=a;", NULL},
+        {";CN=a", NULL},
+        {"CN=a;;O=b", NULL},
+        {"CN=a,;O=b", NULL},
+        {"CN=a,b", NULL},
+        {"CN=a+b", NULL},
+        {"CN=a>b", NULL},
+        {"CN=a\\4", NULL},
+        {"CN=a\\g", NULL},
+        {"CN=#", NULL},
+        {"CN=#0c02", NULL},
+        {"=a", NULL},
+        {"2.5.4.=a", NULL},
+        {"2=a", NULL},
     };
 
     (void)state;
@@ -67,7 +116,9 @@ static void text_is_normalised_as_java_does(void **state)
             fail_msg("%s: %s", cases[i].text, ks_status_name(st));
         }
         if (st == KS_OK) {
-            assert_span(buf_span(&out), cases[i].normal);
+            if (!span_eq(buf_span(&out), span_cstr(cases[i].normal))) {
+                fail_msg("%s: %.*s", cases[i].text, SPAN_ARG(buf_span(&out)));
+            }
             assert_ok(dn_normalize(buf_span(&out), &again, why));
             assert_true(span_eq(buf_span(&out), buf_span(&again)));
         }
@@ -93,6 +144,54 @@ static void der_is_written_as_java_does(void **state)
     for (size_t n = 0; n < sizeof(name); n++) {
         buf_init(&out, 0);
         assert_int_equal(dn_from_der(span_of(name, n), &out, NULL), KS_INVALID);
+        buf_done(&out);
+    }
+}
+
+/* SEQUENCE { SET { SEQUENCE { CN, the value } } } */
+static void values_are_written_by_their_type(void **state)
+{
+    static const struct {
+        unsigned char tag;
+        const char *value;
+        const char *text;
+    } cases[] = {
+        {0x0C, "a", "a"}, /* UTF8, Printable, T61, IA5, General, BMP: text, whatever the type */
+        {0x13, "a", "a"},
+        {0x14, "a", "a"},
+        {0x16, "a", "a"},
+        {0x1B, "a", "a"},
+        {0x1E, "a", "a"},
+        {0x1A, "a", "#1a0161"}, /* Visible, Numeric, Universal, OCTET STRING: hex */
+        {0x12, "1", "#120131"},
+        {0x1C, "a", "#1c0161"},
+        {0x04, "a", "#040161"},
+        {0x0C, "", ""},
+        {0x0C, " ", "\\ "},
+        {0x0C, "   ", "\\ \\ \\ "},
+        {0x0C, "  a  b  ", "\\ \\ a  b\\ \\ "},
+        {0x0C, "\t\r\n\x7F\x01", "\t\r\n\x7F\x01"},
+        {0x0C, ",=+<>#;\"\\", "\\,\\=\\+\\<\\>\\#\\;\\\"\\\\"},
+        {0x0C, "a#b'(/", "a\\#b'(/"},
+        {0x0C, "M\xC3\xBCller", "M\xC3\xBCller"},
+        {0x14, "M\xFCller", "M\xEF\xBF\xBDller"}, /* Latin-1 in a T61String */
+        {0x1E, "\xFF\xFE", "\xEF\xBF\xBD\xEF\xBF\xBD"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        unsigned char len = (unsigned char)strlen(cases[i].value);
+        unsigned char name[64] = {0x30, len + 11U, 0x31, len + 9U, 0x30,         len + 7U, 0x06,
+                                  0x03, 0x55,      0x04, 0x03,     cases[i].tag, len};
+        struct buf out;
+
+        memcpy(name + 13, cases[i].value, len);
+        buf_init(&out, 0);
+        assert_ok(dn_from_der(span_of(name, 13U + len), &out, why));
+        if (out.len != strlen(cases[i].text) + 3 || memcmp(out.ptr, "CN=", 3) != 0 ||
+            memcmp(out.ptr + 3, cases[i].text, out.len - 3) != 0) {
+            fail_msg("case %zu: %.*s", i, SPAN_ARG(buf_span(&out)));
+        }
         buf_done(&out);
     }
 }
@@ -274,6 +373,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_is_normalised_as_java_does),
         cmocka_unit_test(der_is_written_as_java_does),
+        cmocka_unit_test(values_are_written_by_their_type),
         cmocka_unit_test(one_attribute_is_found_as_hono_finds_it),
         cmocka_unit_test(a_found_value_may_hold_a_nul),
         cmocka_unit_test(length_is_bounded),

@@ -261,6 +261,19 @@ static void nothing_goes_before_open_and_open_goes_once(void **state)
     null(&f);
     uint(&f, 511);
     assert_int_equal(ask(f), GUARD_FAIL_CONNECTION);
+    for (uint32_t idle_ms = 1; idle_ms <= 100; idle_ms += 33) {
+        guard_done(&guard);
+        guard_init(&guard, &limits);
+        f = start(0x10, 0);
+        text(&f, "c");
+        null(&f);
+        null(&f);
+        null(&f);
+        uint(&f, idle_ms);
+        assert_int_equal(ask(f), idle_ms < 100 ? GUARD_FAIL_CONNECTION : GUARD_PASS);
+    }
+    guard_done(&guard);
+    guard_init(&guard, &limits);
     assert_int_equal(open_frame(), GUARD_PASS);
     assert_int_equal(open_frame(), GUARD_FAIL_CONNECTION);
 }

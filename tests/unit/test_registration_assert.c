@@ -1,14 +1,21 @@
 #include "support/registry.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/counters.h"
+#include "service/group_members.h"
 #include "service/reasons.h"
 #include "service/registration_assert.h"
+#include "store/key.h"
+#include "store/kv.h"
 
 static struct registry registry;
+static uint32_t space;
 
 static int set_up(void **state)
 {
-    uint32_t space;
+    uint32_t off;
 
     (void)state;
     registry_open(&registry);
@@ -32,9 +39,8 @@ static int set_up(void **state)
     registry_put_device(
         &registry, space,
         &(struct registry_device){.id = "maker-off", .disabled = true, .provisioner = true});
-    space =
-        registry_put_tenant(&registry, &(struct registry_tenant){.id = "off", .disabled = true});
-    registry_put_device(&registry, space,
+    off = registry_put_tenant(&registry, &(struct registry_tenant){.id = "off", .disabled = true});
+    registry_put_device(&registry, off,
                         &(struct registry_device){.id = "maker", .provisioner = true});
     return 0;
 }
@@ -195,6 +201,91 @@ static void what_cannot_be_provisioned_is_refused_and_counted(void **state)
     assert_int_equal(assert_device("T", id, "maker"), KS_NEEDS_WRITE);
 }
 
+/* Members of the group "big", "m1000" and up, all in one transaction. */
+static void put_members(unsigned count)
+{
+    const struct span group = SPAN("big");
+    struct store_txn *txn = NULL;
+
+    assert_ok(store_write_begin(registry.store, &txn, why));
+    for (unsigned i = 0; i < count; i++) {
+        struct store_device device = {
+            .flags = STORE_DEVICE_ENABLED, .document = SPAN("{}"), .answer = SPAN("{}")};
+        char id[16];
+
+        (void)snprintf(id, sizeof(id), "m%u", 1000 + i);
+        arena_reset(&registry.arena);
+        device.id = span_cstr(id);
+        device.member_of = store_strings_encode(&registry.arena, &group, 1);
+        device.credentials = store_credential_refs_encode(&registry.arena, NULL, 0);
+        assert_ok(store_device_insert(txn, space, &device, why));
+    }
+    assert_ok(store_write_commit(txn, why));
+}
+
+static void of_a_large_group_a_thousand_members_are_told_and_all_are_gateways(void **state)
+{
+    const char *told;
+    size_t commas = 0;
+
+    (void)state;
+    put_members(GROUP_MEMBERS_MAX + 3);
+    registry_put_device(
+        &registry, space,
+        &(struct registry_device){.id = "before-big", .via = {"m1001"}, .via_groups = {"big"}});
+    ask("T", "before-big", "m2002"); /* the last member */
+    assert_int_equal(registry.answer.status, 200);
+    buf_add_char(&registry.answer.body, '\0');
+    told = registry.answer.body.ptr;
+    for (const char *at = told; *at != '\0'; at++) {
+        commas += *at == ',';
+    }
+    assert_int_equal(commas, GROUP_MEMBERS_MAX);
+    /* m1001 is in `via`, which these records do not render */
+    assert_non_null(strstr(told, "[\"m1000\",\"m1002\""));
+    assert_non_null(strstr(told, ",\"m2000\"]"));
+}
+
+/* Writes the value of the device's record, and keeps in `old` what was there. */
+static void put_record(const char *device, struct span value, struct buf *old)
+{
+    const struct kv_engine *engine = registry.kv->engine;
+    struct kv_txn *txn = NULL;
+    struct span found;
+    struct key key;
+    char *room = NULL;
+
+    key_of_device(&key, space, span_cstr(device));
+    assert_ok(engine->write_begin(registry.kv, &txn, why));
+    assert_ok(engine->get(txn, KV_DEVICE, key_span(&key), &found, why));
+    if (old != NULL) {
+        buf_add_span(old, found);
+    }
+    assert_ok(engine->put(txn, KV_DEVICE, key_span(&key), value.len, &room, why));
+    memcpy(room, value.ptr, value.len);
+    assert_ok(engine->commit(txn, why));
+}
+
+/* Hono answers 404, as if there were no such device. */
+static void a_record_that_cannot_be_read_is_an_error(void **state)
+{
+    static const char *const damaged[] = {"behind", "member"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
+        struct buf record;
+
+        buf_init(&record, 0);
+        put_record(damaged[i], SPAN("\xFF"), &record);
+        ask("T", "behind", "member");
+        assert_refusal(&registry, 500, REASON_INTERNAL);
+        put_record(damaged[i], buf_span(&record), NULL);
+        ask("T", "behind", "member");
+        assert_int_equal(registry.answer.status, 200);
+        buf_done(&record);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -205,6 +296,8 @@ int main(void)
         TEST(ids_beyond_the_bounds_are_unknown),
         TEST(an_unknown_device_behind_such_a_gateway_is_to_be_provisioned),
         TEST(what_cannot_be_provisioned_is_refused_and_counted),
+        TEST(of_a_large_group_a_thousand_members_are_told_and_all_are_gateways),
+        TEST(a_record_that_cannot_be_read_is_an_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

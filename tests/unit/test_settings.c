@@ -109,7 +109,7 @@ static void what_is_wrong_is_told_with_its_place(void **state)
         {"- a\n", "expected settings"},
         {"threads: 1\n---\nthreads: 2\n", "second document"},
         {"data-dir:\n", "has no value"},
-        {"messaging:\n  urls: [amqp://127.0.0.1:1]\n", "events are not built in this version"},
+        {"messaging:\n  max-events: 0\n", "must be between"},
     };
 
     (void)state;

@@ -29,7 +29,17 @@ def pem(name):
     return pathlib.Path(path(name)).read_text()
 
 
+def _base64(text, kind):
+    return "".join(text.split(f"-----BEGIN {kind}-----")[1].split(f"-----END {kind}-----")[0].split())
+
+
 def der_base64(name):
     """The Base64 DER of the first certificate in a PEM file."""
-    body = pem(name).split("-----BEGIN CERTIFICATE-----")[1].split("-----END CERTIFICATE-----")[0]
-    return "".join(body.split())
+    return _base64(pem(name), "CERTIFICATE")
+
+
+def public_key_base64(name):
+    """The Base64 DER of its public key."""
+    run = subprocess.run(["openssl", "x509", "-in", path(name), "-noout", "-pubkey"], capture_output=True,
+                         text=True, check=True)
+    return _base64(run.stdout, "PUBLIC KEY")

@@ -174,6 +174,15 @@ def message(subject=None, reply_to=None, message_id=None, correlation=None, prop
     return out
 
 
+def sections(payload):
+    """The sections of an encoded message, in their order."""
+    found, at = [], 0
+    while at < len(payload):
+        section, at = decode(payload, at)
+        found.append(section)
+    return found
+
+
 def transfer(handle, delivery_id, payload, channel=0, tag=None, settled=False, more=False,
              aborted=None):
     fields = [handle, delivery_id, tag if tag is not None or delivery_id is None else

@@ -83,7 +83,7 @@ class Koseki:
         if preload:
             self.environment["LD_PRELOAD"] = preload
         accounts = json.loads(json.dumps(permissions or PERMISSIONS))
-        if "hashed@HONO" in accounts["users"]:
+        if "hashed@HONO" in accounts.get("users", {}):
             accounts["users"]["hashed@HONO"]["password-hash"] = hash_password("hashed-secret")
         (self.folder / "permissions.json").write_text(json.dumps(accounts))
         self.settings = {

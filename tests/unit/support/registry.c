@@ -22,6 +22,7 @@ void registry_open(struct registry *registry)
     options.dir = registry->dir.path;
     writer_options.dir = registry->dir.path;
     assert_ok(lmdb_kv_open(&kv, &options, why));
+    registry->kv = kv;
     assert_ok(store_open(&registry->store, kv, why));
     assert_ok(writer_open(&registry->writer, registry->store, &writer_options, why));
     registry->service = (struct service){.store = registry->store,

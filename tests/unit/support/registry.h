@@ -25,6 +25,7 @@
 
 struct registry {
     struct test_dir dir;
+    struct kv *kv; /* the store's, to write behind its back */
     struct store *store;
     struct writer *writer;
     struct service service;

@@ -1,0 +1,556 @@
+#include "amqp/broker.h"
+
+#include <proton/condition.h>
+#include <proton/connection.h>
+#include <proton/connection_driver.h>
+#include <proton/delivery.h>
+#include <proton/event.h>
+#include <proton/link.h>
+#include <proton/session.h>
+#include <proton/transport.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "amqp/codec.h"
+#include "amqp/sasl_client.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "net/address.h"
+#include "net/dialer.h"
+#include "net/reactor.h"
+#include "net/stream.h"
+#include "net/tls.h"
+
+enum {
+    OPEN_WITHIN_MS = 5000, /* from the dial to the OPEN */
+    CLOSE_WITHIN_MS = 1000,
+    IDLE_MS = 10000, /* announced; twice that is waited for */
+    FRAME_MAX = 32 << 10,
+    FRAME_HEADER = 8,
+    TRANSFER = 0x14,
+};
+
+enum broker_state {
+    BROKER_DIALING,
+    BROKER_SASL,
+    BROKER_OPENING, /* header and OPEN */
+    BROKER_OPEN,
+    BROKER_CLOSING,
+};
+
+struct broker {
+    const struct broker_options *options;
+    const struct broker_url *url;
+    const struct broker_handler *handler;
+    void *arg;
+
+    enum broker_state state;
+    struct dialer *dialer;
+    struct stream *stream;
+    struct sasl_client sasl;
+    struct buf held; /* input that is not whole */
+    struct buf out;  /* of SASL */
+    size_t out_done;
+    pn_connection_driver_t engine;
+    bool has_engine;
+    pn_session_t *session;
+
+    bool failed; /* `why` says */
+    struct ks_failure why;
+    bool in_turn;
+    struct reactor_timer timer;
+    int64_t by;      /* deadline of the state; 0: none */
+    int64_t tick_at; /* heartbeats; 0: none */
+};
+
+static void fail(struct broker *broker, const char *text)
+{
+    if (!broker->failed) {
+        broker->failed = true;
+        (void)ks_fail(&broker->why, KS_IO, NULL, "%s", text);
+    }
+}
+
+/* ---- events ---- */
+
+static void add_condition(pn_condition_t *condition, const char *what, struct ks_failure *why)
+{
+    const char *name = pn_condition_get_name(condition);
+    const char *text = pn_condition_get_description(condition);
+
+    (void)ks_fail(why, KS_IO, NULL, "%s%s%.100s%s%.200s", what, name != NULL ? ": " : "",
+                  name != NULL ? name : "", text != NULL ? ", " : "", text != NULL ? text : "");
+}
+
+static void on_remote_open(struct broker *broker)
+{
+    if (broker->state == BROKER_OPENING) {
+        broker->state = BROKER_OPEN;
+        broker->by = 0;
+        broker->tick_at = clock_monotonic_ms();
+        broker->handler->opened(broker->arg);
+    }
+}
+
+static void on_remote_close(struct broker *broker, pn_event_t *event)
+{
+    pn_connection_close(broker->engine.connection);
+    if (!broker->failed) {
+        broker->failed = true;
+        add_condition(pn_connection_remote_condition(pn_event_connection(event)),
+                      broker->state == BROKER_CLOSING ? "closed"
+                                                      : "the broker closed the connection",
+                      &broker->why);
+    }
+}
+
+static void on_link(struct broker *broker, pn_event_t *event, bool ended)
+{
+    pn_link_t *link = pn_event_link(event);
+
+    if (pn_link_get_drain(link)) {
+        (void)pn_link_drained(link);
+    }
+    broker->handler->link_changed(broker->arg, link, ended);
+    if (ended) {
+        pn_link_close(link);
+        pn_link_free(link);
+    }
+}
+
+static void on_delivery(struct broker *broker, pn_event_t *event)
+{
+    pn_delivery_t *delivery = pn_event_delivery(event);
+
+    if (pn_delivery_link(delivery) == NULL || !pn_link_is_sender(pn_delivery_link(delivery))) {
+        return;
+    }
+    if (pn_delivery_updated(delivery) &&
+        (pn_delivery_remote_state(delivery) != 0 || pn_delivery_settled(delivery))) {
+        broker->handler->outcome(broker->arg, delivery);
+        pn_delivery_settle(delivery);
+    }
+}
+
+static void handle_event(struct broker *broker, pn_event_t *event)
+{
+    switch ((int)pn_event_type(event)) {
+    case PN_CONNECTION_REMOTE_OPEN:
+        on_remote_open(broker);
+        break;
+    case PN_CONNECTION_REMOTE_CLOSE:
+        on_remote_close(broker, event);
+        break;
+    case PN_SESSION_REMOTE_CLOSE:
+        fail(broker, "the broker ended the session");
+        break;
+    case PN_LINK_REMOTE_OPEN:
+    case PN_LINK_FLOW:
+        on_link(broker, event, false);
+        break;
+    case PN_LINK_REMOTE_CLOSE:
+    case PN_LINK_REMOTE_DETACH:
+        on_link(broker, event, true);
+        break;
+    case PN_DELIVERY:
+        on_delivery(broker, event);
+        break;
+    case PN_TRANSPORT_ERROR:
+        if (!broker->failed) {
+            broker->failed = true;
+            add_condition(pn_transport_condition(broker->engine.transport), "the connection failed",
+                          &broker->why);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static void handle_events(struct broker *broker)
+{
+    pn_event_t *event = pn_connection_driver_next_event(&broker->engine);
+
+    while (event != NULL) {
+        handle_event(broker, event);
+        event = pn_connection_driver_next_event(&broker->engine);
+    }
+}
+
+/* ---- input ---- */
+
+static void start_engine(struct broker *broker)
+{
+    char host[NET_HOST_PORT_MAX];
+
+    if (pn_connection_driver_init(&broker->engine, NULL, NULL) != 0) {
+        abort();
+    }
+    broker->has_engine = true;
+    net_host_of(broker->url->host_port, host, sizeof(host));
+    (void)pn_transport_set_max_frame(broker->engine.transport, FRAME_MAX);
+    pn_transport_set_idle_timeout(broker->engine.transport, IDLE_MS);
+    pn_connection_set_container(broker->engine.connection, broker->options->container);
+    pn_connection_set_hostname(broker->engine.connection, host);
+    handle_events(broker); /* binds the transport */
+    pn_connection_open(broker->engine.connection);
+    broker->session = pn_session(broker->engine.connection);
+    pn_session_open(broker->session);
+    broker->state = BROKER_OPENING;
+}
+
+static size_t take_sasl(struct broker *broker, struct span in)
+{
+    struct ks_failure why = {0};
+    size_t taken = 0;
+
+    if (sasl_client_take(&broker->sasl, in, &taken, &broker->out, &why) != KS_OK) {
+        fail(broker, why.text);
+    } else if (broker->sasl.done) {
+        start_engine(broker);
+    }
+    return taken;
+}
+
+static void feed(struct broker *broker, struct span bytes)
+{
+    while (bytes.len > 0) {
+        pn_rwbytes_t room = pn_connection_driver_read_buffer(&broker->engine);
+        size_t n = room.size < bytes.len ? room.size : bytes.len;
+
+        if (n == 0) {
+            fail(broker, "the broker sent frames that cannot be read");
+            return;
+        }
+        memcpy(room.start, bytes.ptr, n);
+        pn_connection_driver_read_done(&broker->engine, n);
+        bytes = span_of(bytes.ptr + n, bytes.len - n);
+    }
+}
+
+/* The size of the frame in front: 0: not whole yet. The AMQP header counts as one. */
+static size_t frame_size(struct broker *broker, struct span in)
+{
+    const unsigned char *at = (const unsigned char *)in.ptr;
+    struct codec_reader body;
+    uint64_t descriptor = 0;
+    size_t size;
+
+    if (in.len < FRAME_HEADER) {
+        return 0;
+    }
+    if (memcmp(in.ptr, "AMQP", 4) == 0) {
+        return FRAME_HEADER;
+    }
+    size = (size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
+    if (size < FRAME_HEADER || size > FRAME_MAX || at[4] != 2 || at[5] != 0) {
+        fail(broker, "the broker sent a malformed frame");
+        return 0;
+    }
+    if (in.len < size) {
+        return 0;
+    }
+    body = codec_reader_of(span_of(in.ptr + FRAME_HEADER, size - FRAME_HEADER));
+    if (size > FRAME_HEADER &&
+        (!codec_read_descriptor(&body, &descriptor) || descriptor == TRANSFER)) {
+        fail(broker, "the broker sent a frame that has no place here");
+        return 0;
+    }
+    return size;
+}
+
+static size_t take_frame(struct broker *broker, struct span in)
+{
+    size_t size = frame_size(broker, in);
+
+    if (size > 0) {
+        feed(broker, span_of(in.ptr, size));
+    }
+    return size;
+}
+
+static size_t take(struct broker *broker, struct span in)
+{
+    size_t total = 0;
+    size_t n = 1;
+
+    while (n > 0 && total < in.len && !broker->failed) {
+        struct span rest = span_of(in.ptr + total, in.len - total);
+
+        n = broker->state == BROKER_SASL ? take_sasl(broker, rest) : take_frame(broker, rest);
+        total += n;
+    }
+    return total;
+}
+
+static void take_input(struct broker *broker, struct span in)
+{
+    size_t taken;
+
+    buf_add_span(&broker->held, in);
+    taken = take(broker, buf_span(&broker->held));
+    memmove(broker->held.ptr, broker->held.ptr + taken, broker->held.len - taken);
+    broker->held.len -= taken;
+}
+
+static void on_readable(void *arg)
+{
+    struct broker *broker = arg;
+    unsigned char *bytes = reactor_read_buffer(broker->options->reactor);
+    size_t n = 0;
+
+    switch (stream_read(broker->stream, bytes, REACTOR_READ_BUFFER, &n)) {
+    case STREAM_OK:
+        take_input(broker, span_of(bytes, n));
+        break;
+    case STREAM_AGAIN:
+        break;
+    case STREAM_END:
+        fail(broker, "the broker ended the connection");
+        break;
+    case STREAM_ERROR:
+        fail(broker, broker->state == BROKER_SASL && stream_is_tls(broker->stream)
+                         ? "TLS failed: does messaging.ca sign the broker's certificate, and does "
+                           "that name its host?"
+                         : "the connection broke");
+        break;
+    }
+    broker_turn(broker);
+}
+
+static void on_writable(void *arg)
+{
+    broker_turn(arg);
+}
+
+/* ---- output ---- */
+
+static struct span output(struct broker *broker)
+{
+    if (broker->out_done < broker->out.len) {
+        return span_of(broker->out.ptr + broker->out_done, broker->out.len - broker->out_done);
+    }
+    if (broker->has_engine) {
+        pn_bytes_t bytes = pn_connection_driver_write_buffer(&broker->engine);
+
+        return span_of(bytes.start, bytes.size);
+    }
+    return span_of(NULL, 0);
+}
+
+static void output_done(struct broker *broker, size_t n)
+{
+    if (broker->out_done == broker->out.len) {
+        (void)pn_connection_driver_write_done(&broker->engine, n);
+        return;
+    }
+    broker->out_done += n;
+    if (broker->out_done == broker->out.len) {
+        buf_done_secret(&broker->out); /* it held the password */
+        broker->out_done = 0;
+    }
+}
+
+static void write_out(struct broker *broker)
+{
+    struct span bytes = output(broker);
+    bool blocked = false;
+
+    while (bytes.len > 0 && !blocked && !broker->failed) {
+        size_t done = 0;
+
+        switch (stream_write(broker->stream, bytes.ptr, bytes.len, &done)) {
+        case STREAM_OK:
+            output_done(broker, done);
+            bytes = output(broker);
+            break;
+        case STREAM_AGAIN:
+            blocked = true;
+            break;
+        case STREAM_END:
+        case STREAM_ERROR:
+            fail(broker, "the connection broke");
+            break;
+        }
+    }
+    stream_want_write(broker->stream, blocked);
+}
+
+/* ---- time ---- */
+
+static void schedule(struct broker *broker)
+{
+    int64_t at = broker->by;
+
+    if (broker->tick_at != 0 && (at == 0 || broker->tick_at < at)) {
+        at = broker->tick_at;
+    }
+    if (at == 0) {
+        reactor_timer_clear(&broker->timer);
+    } else {
+        reactor_timer_set(&broker->timer, at - clock_monotonic_ms());
+    }
+}
+
+static void on_timer(void *arg)
+{
+    struct broker *broker = arg;
+    int64_t now = clock_monotonic_ms();
+
+    if (broker->by != 0 && now >= broker->by) {
+        fail(broker, broker->state == BROKER_CLOSING
+                         ? "closed"
+                         : "the broker did not answer the login and OPEN in time");
+    }
+    if (broker->tick_at != 0 && now >= broker->tick_at && broker->has_engine) {
+        broker->tick_at = (int64_t)pn_transport_tick(broker->engine.transport, now);
+    }
+    broker_turn(broker);
+}
+
+/* ---- turns ---- */
+
+void broker_turn(struct broker *broker)
+{
+    if (broker->in_turn) {
+        return; /* the turn under way comes to it */
+    }
+    broker->in_turn = true;
+    if (broker->has_engine) {
+        handle_events(broker);
+        if (broker->state == BROKER_OPEN && !broker->failed) {
+            broker->handler->turned(broker->arg);
+        }
+    }
+    if (broker->stream != NULL) {
+        write_out(broker);
+    }
+    if (broker->has_engine) {
+        handle_events(broker); /* of writing */
+    }
+    broker->in_turn = false;
+    if (broker->failed) {
+        struct ks_failure why = broker->why;
+
+        broker->handler->ended(broker->arg, &why); /* may close the broker */
+        return;
+    }
+    schedule(broker);
+}
+
+/* ---- the beginning ---- */
+
+static void dialed(void *arg, int fd, const struct ks_failure *why)
+{
+    static const struct stream_handler handler = {.readable = on_readable, .writable = on_writable};
+    struct broker *broker = arg;
+    struct ssl_st *ssl = NULL;
+    char host[NET_HOST_PORT_MAX];
+
+    if (fd < 0) {
+        fail(broker, why->text);
+        broker_turn(broker);
+        return;
+    }
+    if (broker->url->tls) {
+        net_host_of(broker->url->host_port, host, sizeof(host));
+        ssl = tls_session(broker->options->tls, fd, host);
+        if (ssl == NULL) {
+            abort(); /* memory is gone */
+        }
+    }
+    broker->stream = stream_open(broker->options->reactor, fd, ssl, &handler, broker);
+    broker->state = BROKER_SASL;
+    sasl_client_begin(&broker->sasl, &broker->out);
+    broker_turn(broker);
+}
+
+struct broker *broker_open(const struct broker_options *options, const struct broker_url *url,
+                           const struct broker_handler *handler, void *arg)
+{
+    struct broker *broker = calloc(1, sizeof(*broker));
+
+    if (broker == NULL) {
+        abort();
+    }
+    broker->options = options;
+    broker->url = url;
+    broker->handler = handler;
+    broker->arg = arg;
+    broker->sasl = (struct sasl_client){.user = options->user,
+                                        .password = options->password,
+                                        .certificate = options->certificate && url->tls};
+    buf_init(&broker->held, (size_t)FRAME_MAX + REACTOR_READ_BUFFER);
+    buf_init(&broker->out, (size_t)2 * SASL_CLIENT_FRAME_MAX);
+    reactor_timer_init(&broker->timer, options->reactor, on_timer, broker);
+    broker->by = clock_monotonic_ms() + OPEN_WITHIN_MS;
+    broker->dialer = dialer_open(options->reactor);
+    dialer_connect(broker->dialer, url->host_port, OPEN_WITHIN_MS, dialed, broker);
+    schedule(broker);
+    return broker;
+}
+
+void broker_close(struct broker *broker)
+{
+    if (broker == NULL) {
+        return;
+    }
+    dialer_close(broker->dialer);
+    if (broker->has_engine) {
+        pn_connection_driver_destroy(&broker->engine);
+    }
+    if (broker->stream != NULL) {
+        stream_close(broker->stream);
+    }
+    buf_done(&broker->held);
+    buf_done_secret(&broker->out);
+    reactor_timer_done(&broker->timer);
+    free(broker);
+}
+
+void broker_shut_down(struct broker *broker)
+{
+    if (broker->state == BROKER_OPEN) {
+        pn_connection_close(broker->engine.connection);
+        broker->state = BROKER_CLOSING;
+        broker->by = clock_monotonic_ms() + CLOSE_WITHIN_MS;
+    } else if (broker->state != BROKER_CLOSING) {
+        fail(broker, "closed");
+    }
+    broker_turn(broker);
+}
+
+bool broker_is_open(const struct broker *broker)
+{
+    return broker->state == BROKER_OPEN && !broker->failed;
+}
+
+struct pn_session_t *broker_session(struct broker *broker)
+{
+    return broker->session;
+}
+
+bool broker_relays(struct broker *broker)
+{
+    pn_data_t *offered = pn_connection_remote_offered_capabilities(broker->engine.connection);
+    bool found = false;
+    bool several;
+
+    pn_data_rewind(offered);
+    if (!pn_data_next(offered)) {
+        return false;
+    }
+    several = pn_data_type(offered) == PN_ARRAY || pn_data_type(offered) == PN_LIST;
+    if (several && (!pn_data_enter(offered) || !pn_data_next(offered))) {
+        return false;
+    }
+    do {
+        pn_bytes_t symbol = pn_data_get_symbol(offered);
+
+        found = found || (pn_data_type(offered) == PN_SYMBOL &&
+                          symbol.size == sizeof("ANONYMOUS-RELAY") - 1 &&
+                          memcmp(symbol.start, "ANONYMOUS-RELAY", symbol.size) == 0);
+    } while (several && pn_data_next(offered));
+    return found;
+}

@@ -1,0 +1,287 @@
+/* The connection to the broker: one of several in turn, tried for ever, and who may wake it. */
+#include "amqp/sender.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "amqp/sender_state.h"
+#include "base/clock.h"
+#include "base/counters.h"
+#include "base/log.h"
+
+enum { DRAIN_POLL_NS = 5000000 };
+
+static const char *broker_name(const struct sender *sender)
+{
+    return sender->options.urls[sender->url].host_port;
+}
+
+static void report(struct sender *sender, bool connected, const char *trouble)
+{
+    lock_take(&sender->lock);
+    sender->report.connected = connected;
+    (void)snprintf(sender->report.broker, sizeof(sender->report.broker), "%s", broker_name(sender));
+    (void)snprintf(sender->report.trouble, sizeof(sender->report.trouble), "%s", trouble);
+    lock_give(&sender->lock);
+    outbox_set_flowing(sender->options.service->outbox, connected);
+}
+
+void sender_turn(struct sender *sender)
+{
+    if (sender->broker != NULL && broker_is_open(sender->broker)) {
+        broker_turn(sender->broker); /* pumps */
+    } else {
+        sender_pump(sender);
+    }
+}
+
+/* ---- the broker's events ---- */
+
+static void opened(void *arg)
+{
+    struct sender *sender = arg;
+
+    sender->tried = 0;
+    sender->told = false;
+    sender_pump_begin(sender);
+    report(sender, true, "");
+    log_info("broker-connected", "broker=%s", broker_name(sender));
+}
+
+static void turned(void *arg)
+{
+    sender_pump(arg);
+}
+
+static void link_changed(void *arg, struct pn_link_t *link, bool ended)
+{
+    sender_link_changed(arg, link, ended);
+}
+
+static void outcome(void *arg, struct pn_delivery_t *delivery)
+{
+    sender_outcome(arg, delivery);
+}
+
+/* The next broker at once; after all of them, the back-off. */
+static int64_t pause_before_redial(struct sender *sender)
+{
+    if (sender->fruitful) {
+        sender->rounds = 0;
+        sender->fruitful = false;
+    }
+    sender->url = (sender->url + 1) % sender->options.url_count;
+    if (++sender->tried < sender->options.url_count) {
+        return 0;
+    }
+    sender->tried = 0;
+    return sender_pause_ms(sender->rounds++);
+}
+
+static void ended(void *arg, const struct ks_failure *why)
+{
+    struct sender *sender = arg;
+    struct log_text text;
+
+    report(sender, false, why->text);
+    if (!sender->told && !sender->draining) {
+        log_warn("broker-lost",
+                 "broker=%s why=%s action=\"events wait in the store; tried again and again\"",
+                 broker_name(sender), log_text(&text, span_cstr(why->text)));
+        sender->told = true;
+    }
+    broker_close(sender->broker);
+    sender->broker = NULL;
+    sender_pump_reset(sender);
+    sender_release_all(sender);
+    sender_settle(sender);
+    if (!sender->draining) {
+        reactor_timer_set(&sender->redial, pause_before_redial(sender));
+    }
+}
+
+static const struct broker_handler handler = {.opened = opened,
+                                              .link_changed = link_changed,
+                                              .outcome = outcome,
+                                              .turned = turned,
+                                              .ended = ended};
+
+static void redial(void *arg)
+{
+    struct sender *sender = arg;
+
+    sender->broker =
+        broker_open(&sender->broker_options, &sender->options.urls[sender->url], &handler, sender);
+}
+
+static void pump_later(void *arg)
+{
+    sender_turn(arg);
+}
+
+/* ---- the stop ---- */
+
+static void check_drained(struct sender *sender)
+{
+    if (sender->draining && sender->broker != NULL && sender_lanes_in_use(sender->lanes) == 0) {
+        broker_shut_down(sender->broker);
+    }
+}
+
+static void drain_on_reactor(struct reactor_post *post, bool discard)
+{
+    void *start = (char *)post - offsetof(struct sender, drain_post);
+    struct sender *sender = start;
+
+    if (discard) {
+        return;
+    }
+    sender->draining = true;
+    reactor_timer_clear(&sender->redial);
+    outbox_set_flowing(sender->options.service->outbox, false);
+    sender_release_all(sender);
+    sender_turn(sender);
+    check_drained(sender);
+}
+
+static void drain_done(struct sender *sender)
+{
+    if (sender->draining) {
+        check_drained(sender);
+        atomic_store(&sender->drained, sender->broker == NULL && !sender->settling);
+    }
+}
+
+/* ---- from other threads ---- */
+
+static void wake_on_reactor(struct reactor_post *post, bool discard)
+{
+    void *start = (char *)post - offsetof(struct sender, wake_post);
+    struct sender *sender = start;
+
+    atomic_store(&sender->woken, false);
+    if (discard) {
+        sender_release_all(sender);
+    } else {
+        sender_turn(sender);
+        drain_done(sender);
+    }
+}
+
+/* Any thread. */
+static void wake(void *arg)
+{
+    struct sender *sender = arg;
+
+    if (!atomic_exchange(&sender->woken, true)) {
+        reactor_post(sender->options.reactor, &sender->wake_post);
+    }
+}
+
+void sender_drain(struct sender *sender, int64_t ms)
+{
+    static const struct timespec pause = {.tv_nsec = DRAIN_POLL_NS};
+    int64_t until = clock_monotonic_ms() + ms;
+
+    reactor_post(sender->options.reactor, &sender->drain_post);
+    while (!atomic_load(&sender->drained) && clock_monotonic_ms() < until) {
+        (void)nanosleep(&pause, NULL);
+        wake(sender);
+    }
+}
+
+/* ---- opening, closing ---- */
+
+static enum ks_status read_instance(struct sender *sender, struct ks_failure *why)
+{
+    struct store_stat stat;
+    enum ks_status st = store_reader_renew(sender->txn, why);
+
+    if (st == KS_OK) {
+        st = store_stat(sender->txn, &stat, why);
+        store_reader_reset(sender->txn);
+    }
+    if (st == KS_OK) {
+        sender->instance = stat.instance;
+    }
+    return st;
+}
+
+enum ks_status sender_open(struct sender **out, const struct sender_options *options,
+                           struct ks_failure *why)
+{
+    struct sender *sender = calloc(1, sizeof(*sender));
+    char id[UUID_TEXT_LEN + 1];
+    enum ks_status st;
+
+    if (sender == NULL) {
+        abort();
+    }
+    sender->options = *options;
+    sender->counters = reactor_counters(options->reactor);
+    sender->lanes = sender_lanes_open();
+    arena_init(&sender->scratch);
+    buf_init(&sender->message, EVENT_MESSAGE_MAX);
+    lock_init(&sender->lock);
+    sender->wake_post.run = wake_on_reactor;
+    sender->drain_post.run = drain_on_reactor;
+    reactor_timer_init(&sender->redial, options->reactor, redial, sender);
+    reactor_timer_init(&sender->pump_later, options->reactor, pump_later, sender);
+    sender_settle_init(sender);
+    st = store_reader_open(options->service->store, &sender->txn, why);
+    if (st == KS_OK) {
+        st = read_instance(sender, why);
+    }
+    if (st != KS_OK) {
+        sender_close(sender);
+        return st;
+    }
+    uuid_format(&sender->instance, id);
+    (void)snprintf(sender->container, sizeof(sender->container), "koseki-%s", id);
+    sender->broker_options = (struct broker_options){.reactor = options->reactor,
+                                                     .tls = options->tls,
+                                                     .user = options->user,
+                                                     .password = options->password,
+                                                     .certificate = options->certificate,
+                                                     .container = sender->container};
+    outbox_attach(options->service->outbox, wake, sender);
+    sender_requeue(sender);
+    reactor_timer_set(&sender->redial, 0);
+    *out = sender;
+    return KS_OK;
+}
+
+void sender_close(struct sender *sender)
+{
+    if (sender == NULL) {
+        return;
+    }
+    if (sender->txn != NULL) {
+        broker_close(sender->broker);
+        sender_pump_reset(sender);
+        sender_release_all(sender);
+    }
+    store_reader_close(sender->txn);
+    sender_settle_done(sender);
+    reactor_timer_done(&sender->redial);
+    reactor_timer_done(&sender->pump_later);
+    sender_lanes_close(sender->lanes);
+    arena_done(&sender->scratch);
+    buf_done(&sender->message);
+    lock_done(&sender->lock);
+    free(sender);
+}
+
+void sender_report(struct sender *sender, struct sender_report *out)
+{
+    int64_t now = clock_now_ms();
+
+    lock_take(&sender->lock);
+    *out = sender->report;
+    out->oldest_ms = sender->oldest_created_ms == 0 || sender->oldest_created_ms > now
+                         ? 0
+                         : now - sender->oldest_created_ms;
+    lock_give(&sender->lock);
+}

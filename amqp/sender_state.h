@@ -1,0 +1,102 @@
+/*
+ * sender_state: what the files of the sender share. Internal to amqp/.
+ *
+ *   sender.c        the connection: brokers in turn, back-off, wake-ups, the stop, the report
+ *   sender_pump.c   which entries are sent when
+ *   sender_settle.c what the broker said, written down; logins that wait for it
+ *
+ * Threads: the sender's, but for what is marked.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "amqp/broker.h"
+#include "amqp/sender.h"
+#include "amqp/sender_lanes.h"
+#include "amqp/sender_links.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/lock.h"
+#include "base/uuid.h"
+#include "net/reactor.h"
+#include "service/outbox.h"
+#include "service/outbox_settle.h"
+#include "service/service.h"
+
+struct sender {
+    struct sender_options options;
+    struct broker_options broker_options;
+    struct counters_slot *counters;
+    struct store_txn *txn;
+    struct arena scratch;
+    struct buf message;
+
+    /* the connection */
+    struct broker *broker; /* NULL: between two attempts */
+    struct sender_links links;
+    struct reactor_timer redial;
+    size_t url; /* of the broker, or of the next one */
+
+    /* entries on their way */
+    struct sender_lanes *lanes;
+    uint64_t looked_at[STORE_QUEUES];  /* the last entry that was given to its lane */
+    uint64_t sent_up_to[STORE_QUEUES]; /* the last one ever sent: earlier ones are sent again */
+    struct reactor_timer pump_later;
+
+    /* what leaves */
+    struct outbox_settlement settlement;
+    struct slot *settled[OUTBOX_SETTLE_MAX]; /* the slots of its verdicts */
+    struct reactor_post settled_post;
+    struct reactor_timer settle_later;
+    struct outbox_requeue requeue;
+    struct reactor_post requeue_post;
+    struct outbox_waiter *first_waiter; /* by deadline, which is by age */
+    struct outbox_waiter *last_waiter;
+    struct reactor_timer waits;
+
+    /* from other threads */
+    struct reactor_post wake_post;
+    struct reactor_post drain_post;
+    struct lock lock; /* guards the two below */
+    struct sender_report report;
+    int64_t oldest_created_ms; /* of the event that waits longest; 0: none */
+
+    struct uuid instance;
+    char container[UUID_TEXT_LEN + 16];
+    unsigned tried;  /* brokers in this round */
+    unsigned rounds; /* without success: the back-off */
+    bool fruitful;   /* this connection has had something accepted */
+    bool told;       /* that it is lost: once an outage */
+    bool walk_waits; /* for a link, or its next turn: what it has not come to may still be sent */
+    bool settling;   /* the settlement is at the writer */
+    bool requeueing; /* not done yet: nothing is sent before */
+    bool draining;
+    _Atomic bool woken;
+    _Atomic bool drained;
+};
+
+/* sender_pump.c: sends what can be sent now. Called from within a turn of the broker. */
+void sender_pump(struct sender *sender);
+/* The connection is there, or gone: what was on its way will be sent again. */
+void sender_pump_begin(struct sender *sender);
+void sender_pump_reset(struct sender *sender);
+void sender_outcome(struct sender *sender, struct pn_delivery_t *delivery);
+void sender_link_changed(struct sender *sender, struct pn_link_t *engine, bool gone);
+
+/* sender_settle.c */
+void sender_settle_init(struct sender *sender);
+void sender_settle_done(struct sender *sender);
+/* Hands what is to leave to the writer, unless it has some already. */
+void sender_settle(struct sender *sender);
+/* Takes the waiters that have come. */
+void sender_take_waiters(struct sender *sender);
+/* Lets those go whose event is not on its way, unless it may be at once. */
+void sender_release_idle(struct sender *sender);
+void sender_release(struct sender *sender, struct outbox_waiter *waiter, bool accepted);
+void sender_release_all(struct sender *sender);
+/* Puts parked events back into the queue. */
+void sender_requeue(struct sender *sender);
+
+/* sender.c */
+void sender_turn(struct sender *sender);
