@@ -9,46 +9,13 @@
 #include "certs/dn.h"
 #include "service/identity_template.h"
 #include "service/json_text.h"
-
-static const struct member_rule ca_rules[] = {
-    {.name = "id", .kind = MEMBER_TEXT},
-    {.name = "cert", .kind = MEMBER_BINARY, .flags = MEMBER_NOT_NULL},
-    {.name = "subject-dn", .kind = MEMBER_TEXT, .flags = MEMBER_NOT_NULL, .max = STORE_NAME_MAX},
-    {.name = "subject-dn-bytes", .kind = MEMBER_BINARY},
-    {.name = "public-key", .kind = MEMBER_BINARY},
-    {.name = "algorithm", .kind = MEMBER_TEXT},
-    {.name = "not-before", .kind = MEMBER_TIME, .flags = MEMBER_NOT_NULL},
-    {.name = "not-after", .kind = MEMBER_TIME, .flags = MEMBER_NOT_NULL},
-    {.name = "auto-provisioning-enabled",
-     .kind = MEMBER_FLAG,
-     .flags = MEMBER_NULL_IS_ZERO | MEMBER_FILLED},
-    {.name = "auto-provision-as-gateway",
-     .kind = MEMBER_FLAG,
-     .flags = MEMBER_NULL_IS_ZERO | MEMBER_FILLED},
-    {.name = "auto-provisioning-device-id-template",
-     .kind = MEMBER_TEXT,
-     .flags = MEMBER_NOT_NULL,
-     .max = STORE_NAME_MAX},
-    {.name = "auth-id-template",
-     .kind = MEMBER_TEXT,
-     .flags = MEMBER_NOT_NULL,
-     .max = STORE_NAME_MAX},
-    {.name = "ocsp-revocation-enabled",
-     .kind = MEMBER_FLAG,
-     .flags = MEMBER_NULL_IS_ZERO | MEMBER_HIDES_DEFAULT},
-    {.name = "ocsp-responder-uri", .kind = MEMBER_TEXT},
-    {.name = "ocsp-responder-cert", .kind = MEMBER_BINARY},
-    {.name = "ocsp-nonce-enabled",
-     .kind = MEMBER_FLAG,
-     .flags = MEMBER_NULL_IS_ZERO | MEMBER_HIDES_DEFAULT},
-    {.name = "provisioning", .kind = MEMBER_UNSUPPORTED},
-};
+#include "service/tenant_members.h"
 
 /* ---- reading ---- */
 
 static enum ks_status normalize_dn(const struct member_path *at, json_t *ca, struct ks_failure *why)
 {
-    const json_t *given = json_object_get(ca, "subject-dn");
+    const json_t *given = ca_at(ca, CA_SUBJECT_DN);
     struct ks_failure cause = {0};
     struct buf dn;
     enum ks_status st;
@@ -59,22 +26,23 @@ static enum ks_status normalize_dn(const struct member_path *at, json_t *ca, str
     buf_init(&dn, 0);
     st = dn_normalize(json_text_of(given), &dn, &cause);
     if (st != KS_OK) {
-        st = member_refuse_member(at, "subject-dn", why, cause.text);
+        st = member_refuse_member(at, ca_name(CA_SUBJECT_DN), why, cause.text);
     } else if (dn.len > STORE_NAME_MAX ||
-               json_object_set_new(ca, "subject-dn", json_text_try(buf_span(&dn))) != 0) {
-        st = member_refuse_member(at, "subject-dn", why, "cannot be kept: too long, or not UTF-8");
+               !ca_put(ca, CA_SUBJECT_DN, json_text_try(buf_span(&dn)))) {
+        st = member_refuse_member(at, ca_name(CA_SUBJECT_DN), why,
+                                  "cannot be kept: too long, or not UTF-8");
     }
     buf_done(&dn);
     return st;
 }
 
-static void set_binary(json_t *object, const char *name, struct span bytes)
+static void set_binary(json_t *ca, enum ca_member member, struct span bytes)
 {
     struct buf text;
 
     buf_init(&text, 0);
     base64_encode(&text, bytes.ptr, bytes.len);
-    (void)json_object_set_new(object, name, json_text_new(buf_span(&text)));
+    (void)ca_put(ca, member, json_text_new(buf_span(&text)));
     buf_done(&text);
 }
 
@@ -85,21 +53,21 @@ static bool set_from_certificate(json_t *ca, const struct certificate *cert)
     json_t *from = member_time_new(cert->not_before_ms);
     json_t *until = member_time_new(cert->not_after_ms);
     /* Each set takes its value, and fails for a NULL: all are made. */
-    bool ok = json_object_set_new(ca, "subject-dn", dn) == 0;
+    bool ok = ca_put(ca, CA_SUBJECT_DN, dn);
 
-    ok = json_object_set_new(ca, "not-before", from) == 0 && ok;
-    ok = json_object_set_new(ca, "not-after", until) == 0 && ok;
+    ok = ca_put(ca, CA_NOT_BEFORE, from) && ok;
+    ok = ca_put(ca, CA_NOT_AFTER, until) && ok;
 
-    set_binary(ca, "subject-dn-bytes", cert->subject_der);
-    set_binary(ca, "public-key", cert->public_key);
-    (void)json_object_set_new(ca, "algorithm", json_text_new(cert->algorithm));
+    set_binary(ca, CA_SUBJECT_DN_BYTES, cert->subject_der);
+    set_binary(ca, CA_PUBLIC_KEY, cert->public_key);
+    (void)ca_put(ca, CA_ALGORITHM, json_text_new(cert->algorithm));
     return ok && cert->subject_dn.len <= STORE_NAME_MAX;
 }
 
 static enum ks_status read_certificate(const struct member_path *at, struct arena *arena,
                                        json_t *ca, struct ks_failure *why)
 {
-    const json_t *given = json_object_get(ca, "cert");
+    const json_t *given = ca_at(ca, CA_CERT);
     struct certificate cert;
     struct ks_failure cause = {0};
 
@@ -107,28 +75,29 @@ static enum ks_status read_certificate(const struct member_path *at, struct aren
         return KS_OK;
     }
     if (certificate_parse(member_binary_bytes(arena, given), arena, &cert, &cause) != KS_OK) {
-        return member_refuse_member(at, "cert", why, cause.text);
+        return member_refuse_member(at, ca_name(CA_CERT), why, cause.text);
     }
     if (!set_from_certificate(ca, &cert)) {
-        return member_refuse_member(at, "cert", why,
+        return member_refuse_member(at, ca_name(CA_CERT), why,
                                     "has a subject or a validity that cannot be kept");
     }
-    if (json_is_true(json_object_get(ca, "ocsp-revocation-enabled")) &&
-        json_object_get(ca, "ocsp-responder-cert") == NULL) {
-        set_binary(ca, "ocsp-responder-cert", cert.der);
+    if (json_is_true(ca_at(ca, CA_OCSP_ENABLED)) && ca_at(ca, CA_OCSP_CERT) == NULL) {
+        set_binary(ca, CA_OCSP_CERT, cert.der);
     }
-    (void)json_object_del(ca, "cert");
+    ca_drop(ca, CA_CERT);
     return KS_OK;
 }
 
 static enum ks_status check_complete(const struct member_path *at, const json_t *ca,
                                      struct ks_failure *why)
 {
-    static const char *const required[] = {"subject-dn", "public-key", "not-before", "not-after"};
+    static const enum ca_member required[] = {CA_SUBJECT_DN, CA_PUBLIC_KEY, CA_NOT_BEFORE,
+                                              CA_NOT_AFTER};
 
     for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
-        if (json_object_get(ca, required[i]) == NULL) {
-            return member_refuse_member(at, required[i], why, "is required where there is no cert");
+        if (ca_at(ca, required[i]) == NULL) {
+            return member_refuse_member(at, ca_name(required[i]), why,
+                                        "is required where there is no cert");
         }
     }
     return KS_OK;
@@ -137,12 +106,12 @@ static enum ks_status check_complete(const struct member_path *at, const json_t 
 static enum ks_status check_key(const struct member_path *at, struct arena *arena, const json_t *ca,
                                 struct ks_failure *why)
 {
-    struct span key = member_binary_bytes(arena, json_object_get(ca, "public-key"));
-    struct span algorithm = json_text_of(json_object_get(ca, "algorithm"));
+    struct span key = member_binary_bytes(arena, ca_at(ca, CA_PUBLIC_KEY));
+    struct span algorithm = json_text_of(ca_at(ca, CA_ALGORITHM));
     struct ks_failure cause = {0};
 
     if (public_key_check(key, algorithm, &cause) != KS_OK) {
-        return member_refuse_member(at, "public-key", why, cause.text);
+        return member_refuse_member(at, ca_name(CA_PUBLIC_KEY), why, cause.text);
     }
     return KS_OK;
 }
@@ -150,9 +119,8 @@ static enum ks_status check_key(const struct member_path *at, struct arena *aren
 static enum ks_status check_flags(const struct member_path *at, const json_t *ca,
                                   struct ks_failure *why)
 {
-    if (json_is_true(json_object_get(ca, "ocsp-revocation-enabled")) &&
-        json_object_get(ca, "ocsp-responder-cert") == NULL) {
-        return member_refuse_member(at, "ocsp-revocation-enabled", why,
+    if (json_is_true(ca_at(ca, CA_OCSP_ENABLED)) && ca_at(ca, CA_OCSP_CERT) == NULL) {
+        return member_refuse_member(at, ca_name(CA_OCSP_ENABLED), why,
                                     "needs a cert or an ocsp-responder-cert");
     }
     return KS_OK;
@@ -162,19 +130,19 @@ static enum ks_status check_templates(const struct member_path *at, const json_t
                                       struct ks_failure *why)
 {
     static const struct {
-        const char *name;
+        enum ca_member member;
         enum ks_status (*check)(struct span template, struct ks_failure *why);
     } templates[] = {
-        {"auto-provisioning-device-id-template", identity_template_check_device_id},
-        {"auth-id-template", identity_template_check_auth_id},
+        {CA_DEVICE_ID_TEMPLATE, identity_template_check_device_id},
+        {CA_AUTH_ID_TEMPLATE, identity_template_check_auth_id},
     };
 
     for (size_t i = 0; i < sizeof(templates) / sizeof(templates[0]); i++) {
-        const json_t *template = json_object_get(ca, templates[i].name);
+        const json_t *template = ca_at(ca, templates[i].member);
         struct ks_failure cause = {0};
 
         if (template != NULL && templates[i].check(json_text_of(template), &cause) != KS_OK) {
-            return member_refuse_member(at, templates[i].name, why, cause.text);
+            return member_refuse_member(at, ca_name(templates[i].member), why, cause.text);
         }
     }
     return KS_OK;
@@ -185,9 +153,9 @@ static void draw_id(json_t *ca)
     struct uuid id = uuid_random();
     char text[UUID_TEXT_LEN + 1];
 
-    if (json_object_get(ca, "id") == NULL) {
+    if (ca_at(ca, CA_ID) == NULL) {
         uuid_format(&id, text);
-        (void)json_object_set_new(ca, "id", json_text_new(span_cstr(text)));
+        (void)ca_put(ca, CA_ID, json_text_new(span_cstr(text)));
     }
 }
 
@@ -220,8 +188,10 @@ static enum ks_status finish_ca(const struct member_path *at, json_t *given, jso
     return st;
 }
 
-static const struct member_table ca_table = {
-    .rules = ca_rules, .count = MEMBER_COUNT(ca_rules), .finish = finish_ca};
+#include "service/member_tables.h"
+
+#include "service/ca.def"
+
 const struct member_rule ca_document_rule = {.kind = MEMBER_OBJECT, .table = &ca_table};
 
 /* ---- rendering ---- */
@@ -231,51 +201,39 @@ enum ks_status ca_document_render(struct arena *arena, const json_t *ca, struct 
 {
     struct sha256 hash;
 
-    if (!member_parse_time(json_object_get(ca, "not-before"), &out->not_before_ms) ||
-        !member_parse_time(json_object_get(ca, "not-after"), &out->not_after_ms)) {
+    if (!member_parse_time(ca_at(ca, CA_NOT_BEFORE), &out->not_before_ms) ||
+        !member_parse_time(ca_at(ca, CA_NOT_AFTER), &out->not_after_ms)) {
         return ks_fail(why, KS_CORRUPT, NULL, "a stored CA's validity cannot be read");
     }
-    out->subject_dn = arena_span(arena, json_text_of(json_object_get(ca, "subject-dn")));
-    out->public_key = member_binary_bytes(arena, json_object_get(ca, "public-key"));
+    out->subject_dn = arena_span(arena, json_text_of(ca_at(ca, CA_SUBJECT_DN)));
+    out->public_key = member_binary_bytes(arena, ca_at(ca, CA_PUBLIC_KEY));
     hash = sha256_of_pair(out->subject_dn, out->public_key);
     memcpy(out->key_hash, hash.bytes, sizeof(out->key_hash));
-    out->flags = json_is_true(json_object_get(ca, "auto-provisioning-enabled"))
-                     ? STORE_CA_AUTO_PROVISIONING
-                     : 0;
-    if (json_is_true(json_object_get(ca, "auto-provision-as-gateway"))) {
+    out->flags = json_is_true(ca_at(ca, CA_AUTO_PROVISIONING)) ? STORE_CA_AUTO_PROVISIONING : 0;
+    if (json_is_true(ca_at(ca, CA_AS_GATEWAY))) {
         out->flags |= STORE_CA_AS_GATEWAY;
     }
-    out->device_id_template = arena_span(
-        arena, json_text_of(json_object_get(ca, "auto-provisioning-device-id-template")));
-    out->auth_id_template =
-        arena_span(arena, json_text_of(json_object_get(ca, "auth-id-template")));
+    out->device_id_template = arena_span(arena, json_text_of(ca_at(ca, CA_DEVICE_ID_TEMPLATE)));
+    out->auth_id_template = arena_span(arena, json_text_of(ca_at(ca, CA_AUTH_ID_TEMPLATE)));
     return KS_OK;
 }
 
 void ca_document_add_answer(struct buf *text, const json_t *ca, const struct store_ca *rendered,
                             struct store_segment *segment)
 {
-    static const char *const told[] = {"subject-dn",
-                                       "subject-dn-bytes",
-                                       "public-key",
-                                       "algorithm",
-                                       "auth-id-template",
-                                       "auto-provisioning-enabled",
-                                       "ocsp-revocation-enabled",
-                                       "ocsp-responder-uri",
-                                       "ocsp-responder-cert",
-                                       "ocsp-nonce-enabled"};
+    const struct member_rule *rule;
+    size_t next = 0;
     const char *separator = "{";
 
     *segment = (struct store_segment){.from_ms = rendered->not_before_ms,
                                       .until_ms = rendered->not_after_ms,
                                       .offset = (uint32_t)text->len,
                                       .enabled = true};
-    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
-        json_t *value = json_object_get(ca, told[i]);
+    while ((rule = member_next(&ca_table, &next)) != NULL) {
+        json_t *value = json_object_get(ca, rule->name);
 
-        if (value != NULL) {
-            buf_printf(text, "%s\"%s\":", separator, told[i]);
+        if (value != NULL && (rule->flags & MEMBER_TOLD) != 0) {
+            buf_printf(text, "%s\"%s\":", separator, rule->name);
             json_text_add(text, value);
             separator = ",";
         }

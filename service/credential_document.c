@@ -1,33 +1,35 @@
 #include "service/credential_document.h"
 
 #include <assert.h>
-#include <string.h>
+#include <stdbool.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "service/credential_members.h"
 #include "service/json_text.h"
 
 /* ---- showing ---- */
 
+static void hide_in(json_t *secret, const struct member_table *table)
+{
+    const struct member_rule *rule;
+    size_t next = 0;
+
+    while ((rule = member_next(table, &next)) != NULL) {
+        if ((rule->flags & MEMBER_NEVER_SHOWN) != 0) {
+            (void)json_object_del(secret, rule->name);
+        }
+    }
+}
+
 static void hide(const json_t *credential)
 {
-    static const struct {
-        const char *type;
-        const char *hidden[3];
-    } kinds[] = {{"hashed-password", {"hash-function", "pwd-hash", "salt"}}, {"psk", {"key"}}};
-    struct span type = json_text_of(json_object_get(credential, "type"));
+    const struct credential_kind *kind = credential_kind_at(credential);
     json_t *secret;
     size_t i;
 
-    for (size_t kind = 0; kind < sizeof(kinds) / sizeof(kinds[0]); kind++) {
-        if (!span_eq(type, span_cstr(kinds[kind].type))) {
-            continue;
-        }
-        json_array_foreach (json_object_get(credential, "secrets"), i, secret) {
-            for (size_t k = 0; k < 3 && kinds[kind].hidden[k] != NULL; k++) {
-                (void)json_object_del(secret, kinds[kind].hidden[k]);
-            }
-        }
+    json_array_foreach (credential_at(credential, CREDENTIAL_SECRETS), i, secret) {
+        hide_in(secret, kind->secret);
     }
 }
 
@@ -43,41 +45,45 @@ enum ks_status credential_document_show(struct span stored, json_t **out, struct
 /* ---- rendering ---- */
 
 /* The time of a stored timestamp member, `otherwise` if there is none. */
-static enum ks_status read_time(const json_t *object, const char *name, int64_t otherwise,
+static enum ks_status read_time(const json_t *secret, enum secret_member member, int64_t otherwise,
                                 int64_t *ms, struct ks_failure *why)
 {
-    const json_t *text = json_object_get(object, name);
+    const json_t *text = secret_at(secret, member);
 
     *ms = otherwise;
     if (text != NULL && !clock_parse(json_text_of(text), ms)) {
-        return ks_fail(why, KS_CORRUPT, NULL, "a stored secret's %s is no timestamp", name);
+        return ks_fail(why, KS_CORRUPT, NULL, "a stored secret's %s is no timestamp",
+                       secret_name(member));
     }
     return KS_OK;
 }
 
-static bool is_told(const char *name)
+/* Members of custom secrets have no rule, and are the adapter's business. */
+static bool is_told(const struct member_table *table, const char *name)
 {
-    return strcmp(name, "id") != 0 && strcmp(name, "comment") != 0;
+    const struct member_rule *rule = member_find(table, name);
+
+    return rule == NULL || (rule->flags & MEMBER_TOLD) != 0;
 }
 
-static enum ks_status add_secret(struct buf *text, json_t *secret, struct store_segment *segment,
-                                 struct ks_failure *why)
+static enum ks_status add_secret(struct buf *text, const struct member_table *table, json_t *secret,
+                                 struct store_segment *segment, struct ks_failure *why)
 {
     const char *separator = "{";
     const char *name;
     json_t *value;
-    enum ks_status st = read_time(secret, "not-before", CLOCK_MIN, &segment->from_ms, why);
+    enum ks_status st = read_time(secret, SECRET_NOT_BEFORE, CLOCK_MIN, &segment->from_ms, why);
 
     if (st == KS_OK) {
-        st = read_time(secret, "not-after", CLOCK_MAX, &segment->until_ms, why);
+        st = read_time(secret, SECRET_NOT_AFTER, CLOCK_MAX, &segment->until_ms, why);
     }
     if (st != KS_OK) {
         return st;
     }
-    segment->enabled = !json_is_false(json_object_get(secret, "enabled"));
+    segment->enabled = !json_is_false(secret_at(secret, SECRET_ENABLED));
     segment->offset = (uint32_t)text->len;
     json_object_foreach (secret, name, value) {
-        if (is_told(name)) {
+        if (is_told(table, name)) {
             buf_add_cstr(text, separator);
             buf_add_json(text, span_cstr(name));
             buf_add_char(text, ':');
@@ -90,21 +96,23 @@ static enum ks_status add_secret(struct buf *text, json_t *secret, struct store_
     return KS_OK;
 }
 
-static enum ks_status add_secrets(struct arena *arena, struct buf *text, const json_t *secrets,
+static enum ks_status add_secrets(struct arena *arena, struct buf *text, const json_t *credential,
                                   struct span *encoded, struct ks_failure *why)
 {
+    const struct member_table *table = credential_kind_at(credential)->secret;
+    const json_t *secrets = credential_at(credential, CREDENTIAL_SECRETS);
     struct store_segment segments[STORE_LIST_MAX];
     size_t i;
     json_t *secret;
     enum ks_status st = KS_OK;
 
     assert(json_array_size(secrets) <= STORE_LIST_MAX);
-    buf_add_cstr(text, ",\"secrets\":[");
+    buf_printf(text, ",\"%s\":[", credential_name(CREDENTIAL_SECRETS));
     json_array_foreach (secrets, i, secret) {
         if (i > 0) {
             buf_add_char(text, ',');
         }
-        st = add_secret(text, secret, &segments[i], why);
+        st = add_secret(text, table, secret, &segments[i], why);
         if (st != KS_OK) {
             return st;
         }
@@ -118,22 +126,23 @@ static enum ks_status render_answer(struct arena *arena, const json_t *stored,
                                     struct span device_id, struct store_answer *out,
                                     struct ks_failure *why)
 {
-    static const char *const told[] = {"type", "auth-id", "enabled", "ext"};
+    const struct member_rule *rule;
+    size_t next = 0;
     struct buf text;
     enum ks_status st;
 
     buf_init(&text, JSON_TEXT_MAX);
     buf_add_cstr(&text, "{\"device-id\":");
     buf_add_json(&text, device_id);
-    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
-        json_t *value = json_object_get(stored, told[i]);
+    while ((rule = member_next(&credential_table, &next)) != NULL) {
+        json_t *value = json_object_get(stored, rule->name);
 
-        if (value != NULL) {
-            buf_printf(&text, ",\"%s\":", told[i]);
+        if (value != NULL && (rule->flags & MEMBER_TOLD) != 0) {
+            buf_printf(&text, ",\"%s\":", rule->name);
             json_text_add(&text, value);
         }
     }
-    st = add_secrets(arena, &text, json_object_get(stored, "secrets"), &out->segments, why);
+    st = add_secrets(arena, &text, stored, &out->segments, why);
     buf_add_char(&text, '}');
     if (st == KS_OK) {
         st = json_text_keep(arena, &text, &out->text, why);
@@ -146,10 +155,10 @@ enum ks_status credential_document_render(struct arena *arena, json_t *stored,
                                           struct span device_id, struct store_credential *out,
                                           struct ks_failure *why)
 {
-    json_t *ext = json_object_get(stored, "ext");
+    json_t *ext = credential_at(stored, CREDENTIAL_EXT);
     struct store_credential made = {
-        .type = arena_span(arena, json_text_of(json_object_get(stored, "type"))),
-        .auth_id = arena_span(arena, json_text_of(json_object_get(stored, "auth-id"))),
+        .type = arena_span(arena, json_text_of(credential_at(stored, CREDENTIAL_TYPE))),
+        .auth_id = arena_span(arena, json_text_of(credential_at(stored, CREDENTIAL_AUTH_ID))),
         .device_id = arena_span(arena, device_id)};
     enum ks_status st = json_text_render(arena, stored, &made.document, why);
 
@@ -163,7 +172,7 @@ enum ks_status credential_document_render(struct arena *arena, json_t *stored,
     if (st != KS_OK) {
         return st;
     }
-    if (!json_is_false(json_object_get(stored, "enabled"))) {
+    if (!json_is_false(credential_at(stored, CREDENTIAL_ENABLED))) {
         made.flags |= STORE_CREDENTIAL_ENABLED;
     }
     *out = made;

@@ -4,20 +4,14 @@
 #include <string.h>
 
 #include "base/span.h"
+#include "service/credential_members.h"
 #include "service/json_text.h"
 #include "service/member.h"
 
-/* Which of the common members a secret of every kind may have; all others are its content. */
+/* The common members are about a secret; all others are its content. */
 static bool is_content(const char *name)
 {
-    static const char *const common[] = {"id", "enabled", "not-before", "not-after", "comment"};
-
-    for (size_t i = 0; i < sizeof(common) / sizeof(common[0]); i++) {
-        if (strcmp(name, common[i]) == 0) {
-            return false;
-        }
-    }
-    return true;
+    return member_find(&secret_table, name) == NULL;
 }
 
 static bool has_content(json_t *secret)
@@ -45,15 +39,15 @@ static void take_content(json_t *secret, json_t *from)
     }
 }
 
-/* What a secret of this type cannot be without. */
+/* What a secret of this kind cannot be without. */
 static const char *essence_of(const json_t *credential)
 {
-    struct span type = json_text_of(json_object_get(credential, "type"));
+    const struct member_table *table = credential_kind_at(credential)->secret;
 
-    if (span_eq(type, SPAN("hashed-password"))) {
-        return "pwd-hash";
+    if (table == &password_secret_table) {
+        return password_secret_name(PASSWORD_SECRET_HASH);
     }
-    return span_eq(type, SPAN("psk")) ? "key" : NULL;
+    return table == &psk_secret_table ? psk_secret_name(PSK_SECRET_KEY) : NULL;
 }
 
 static const json_t *find_credential(const json_t *set, const json_t *like)
@@ -62,8 +56,10 @@ static const json_t *find_credential(const json_t *set, const json_t *like)
     size_t i;
 
     json_array_foreach (set, i, credential) {
-        if (json_equal(json_object_get(credential, "type"), json_object_get(like, "type")) &&
-            json_equal(json_object_get(credential, "auth-id"), json_object_get(like, "auth-id"))) {
+        if (json_equal(credential_at(credential, CREDENTIAL_TYPE),
+                       credential_at(like, CREDENTIAL_TYPE)) &&
+            json_equal(credential_at(credential, CREDENTIAL_AUTH_ID),
+                       credential_at(like, CREDENTIAL_AUTH_ID))) {
             return credential;
         }
     }
@@ -75,8 +71,8 @@ static json_t *find_secret(const json_t *credential, const json_t *id)
     json_t *secret;
     size_t i;
 
-    json_array_foreach (json_object_get(credential, "secrets"), i, secret) {
-        if (json_equal(json_object_get(secret, "id"), id)) {
+    json_array_foreach (credential_at(credential, CREDENTIAL_SECRETS), i, secret) {
+        if (json_equal(secret_at(secret, SECRET_ID), id)) {
             return secret;
         }
     }
@@ -88,7 +84,7 @@ static void set_id(json_t *secret, const struct uuid *id)
     char text[UUID_TEXT_LEN + 1];
 
     uuid_format(id, text);
-    (void)json_object_set_new(secret, "id", json_text_new(span_cstr(text)));
+    (void)secret_put(secret, SECRET_ID, json_text_new(span_cstr(text)));
 }
 
 /* `stored` is the credential of the same type and auth-id, NULL if there is none: then ids are the
@@ -97,7 +93,7 @@ static enum ks_status merge_secret(const struct member_path *at, json_t *secret,
                                    const json_t *stored, const char *essence,
                                    struct ks_failure *why)
 {
-    const json_t *id = json_object_get(secret, "id");
+    const json_t *id = secret_at(secret, SECRET_ID);
     json_t *old = find_secret(stored, id);
 
     if (id != NULL && stored != NULL && old == NULL) {
@@ -118,17 +114,17 @@ static enum ks_status merge_credential(const struct member_path *up, json_t *cre
                                        const json_t *stored_set, const struct uuid *ids,
                                        struct ks_failure *why)
 {
-    const struct member_path at = {.up = up, .name = "secrets"};
+    const struct member_path at = {.up = up, .name = credential_name(CREDENTIAL_SECRETS)};
     const json_t *stored = find_credential(stored_set, credential);
     const char *essence = essence_of(credential);
     json_t *secret;
     size_t i;
 
-    json_array_foreach (json_object_get(credential, "secrets"), i, secret) {
+    json_array_foreach (credential_at(credential, CREDENTIAL_SECRETS), i, secret) {
         const struct member_path here = {.up = &at, .index = i};
         enum ks_status st = KS_OK;
 
-        if (json_object_get(secret, "id") != NULL && json_array_size(stored_set) == 0) {
+        if (secret_at(secret, SECRET_ID) != NULL && json_array_size(stored_set) == 0) {
             st = member_refuse(&here, why, "has an id, but the device has no credentials yet");
         }
         if (st == KS_OK) {
@@ -137,7 +133,7 @@ static enum ks_status merge_credential(const struct member_path *up, json_t *cre
         if (st != KS_OK) {
             return st;
         }
-        if (json_object_get(secret, "id") == NULL) {
+        if (secret_at(secret, SECRET_ID) == NULL) {
             set_id(secret, &ids[i]);
         }
     }
@@ -160,7 +156,7 @@ enum ks_status credential_merge(const json_t *set, const json_t *stored, const s
             json_decref(merged);
             return st;
         }
-        ids += json_array_size(json_object_get(credential, "secrets"));
+        ids += json_array_size(credential_at(credential, CREDENTIAL_SECRETS));
     }
     *out = merged;
     return KS_OK;

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "certs/dn.h"
+#include "service/credential_members.h"
 #include "service/json_text.h"
 #include "service/member.h"
 #include "service/passwords.h"
@@ -42,58 +43,7 @@ static bool is_user_name(struct span text)
     return text.len > 0;
 }
 
-static bool is_not_empty(struct span text)
-{
-    return text.len > 0;
-}
-
-/* ---- credentials ---- */
-
-static const struct member_rule type_rule = {.name = "type",
-                                             .kind = MEMBER_TEXT,
-                                             .flags = MEMBER_REQUIRED,
-                                             .max = STORE_TYPE_MAX,
-                                             .accepts = is_type,
-                                             .wants = "of a-z, 0-9 and '-'"};
-
-#define CREDENTIAL_RULES                                                                           \
-    {.name = "type", .kind = MEMBER_TEXT}, {.name = "enabled", .kind = MEMBER_FLAG},               \
-        {.name = "comment", .kind = MEMBER_TEXT},                                                  \
-    {                                                                                              \
-        .name = "ext", .kind = MEMBER_FREE, .flags = MEMBER_HIDES_DEFAULT                          \
-    }
-#define AUTH_ID(form, text)                                                                        \
-    {                                                                                              \
-        .name = "auth-id", .kind = MEMBER_TEXT, .flags = MEMBER_REQUIRED, .max = STORE_NAME_MAX,   \
-        .accepts = (form), .wants = (text)                                                         \
-    }
-#define SECRETS(rule)                                                                              \
-    {                                                                                              \
-        .name = "secrets", .kind = MEMBER_LIST, .flags = MEMBER_REQUIRED, .min = 1,                \
-        .max = STORE_LIST_MAX, .element = &(rule)                                                  \
-    }
-
-static const struct member_rule password_credential_rules[] = {
-    CREDENTIAL_RULES, AUTH_ID(is_user_name, "of a-z, A-Z, 0-9 and -_=."),
-    SECRETS(secret_read_password)};
-static const struct member_table password_credential = {
-    .rules = password_credential_rules, .count = MEMBER_COUNT(password_credential_rules)};
-
-static const struct member_rule psk_credential_rules[] = {
-    CREDENTIAL_RULES, AUTH_ID(is_not_empty, "a text that is not empty"), SECRETS(secret_read_psk)};
-static const struct member_table psk_credential = {.rules = psk_credential_rules,
-                                                   .count = MEMBER_COUNT(psk_credential_rules)};
-
-static const struct member_rule rpk_credential_rules[] = {
-    CREDENTIAL_RULES, AUTH_ID(is_not_empty, "a text that is not empty"), SECRETS(secret_read_rpk)};
-static const struct member_table rpk_credential = {.rules = rpk_credential_rules,
-                                                   .count = MEMBER_COUNT(rpk_credential_rules)};
-
-static const struct member_rule custom_credential_rules[] = {
-    CREDENTIAL_RULES, AUTH_ID(is_not_empty, "a text that is not empty"),
-    SECRETS(secret_read_custom)};
-static const struct member_table custom_credential = {
-    .rules = custom_credential_rules, .count = MEMBER_COUNT(custom_credential_rules)};
+/* ---- certificates ---- */
 
 /* Of a certificate: its subject is the auth-id, its validity the one secret. */
 static enum ks_status take_subject(const struct member_path *at, json_t *credential,
@@ -104,18 +54,20 @@ static enum ks_status take_subject(const struct member_path *at, json_t *credent
     enum ks_status st;
 
     arena_init(&arena);
-    st = secret_read_certificate(at, &arena, json_object_get(credential, "cert"), &cert, why);
+    st = secret_read_certificate(at, &arena, x509_credential_at(credential, X509_CREDENTIAL_CERT),
+                                 &cert, why);
     if (st == KS_OK &&
         (cert.subject_dn.len > STORE_NAME_MAX ||
-         json_object_set_new(credential, "auth-id", json_text_try(cert.subject_dn)) != 0 ||
-         json_object_set_new(credential, "secrets",
-                             json_pack("[{so, so}]", "not-before",
-                                       member_time_new(cert.not_before_ms), "not-after",
-                                       member_time_new(cert.not_after_ms))) != 0)) {
-        st = member_refuse_member(at, "cert", why,
+         !credential_put(credential, CREDENTIAL_AUTH_ID, json_text_try(cert.subject_dn)) ||
+         !credential_put(credential, CREDENTIAL_SECRETS,
+                         json_pack("[{so, so}]", secret_name(SECRET_NOT_BEFORE),
+                                   member_time_new(cert.not_before_ms),
+                                   secret_name(SECRET_NOT_AFTER),
+                                   member_time_new(cert.not_after_ms))))) {
+        st = member_refuse_member(at, x509_credential_name(X509_CREDENTIAL_CERT), why,
                                   "has a subject or a validity that cannot be kept");
     }
-    (void)json_object_del(credential, "cert");
+    x509_credential_drop(credential, X509_CREDENTIAL_CERT);
     arena_done(&arena);
     return st;
 }
@@ -124,15 +76,16 @@ static enum ks_status take_subject(const struct member_path *at, json_t *credent
 static enum ks_status normalize_auth_id(const struct member_path *at, json_t *credential,
                                         struct ks_failure *why)
 {
-    struct span given = json_text_of(json_object_get(credential, "auth-id"));
+    struct span given = json_text_of(credential_at(credential, CREDENTIAL_AUTH_ID));
     struct buf dn;
     enum ks_status st = KS_OK;
 
     buf_init(&dn, 0);
     if (dn_normalize(given, &dn, NULL) == KS_OK &&
         (dn.len > STORE_NAME_MAX ||
-         json_object_set_new(credential, "auth-id", json_text_try(buf_span(&dn))) != 0)) {
-        st = member_refuse_member(at, "auth-id", why, "cannot be kept: too long, or not UTF-8");
+         !credential_put(credential, CREDENTIAL_AUTH_ID, json_text_try(buf_span(&dn))))) {
+        st = member_refuse_member(at, credential_name(CREDENTIAL_AUTH_ID), why,
+                                  "cannot be kept: too long, or not UTF-8");
     }
     buf_done(&dn);
     return st;
@@ -144,68 +97,87 @@ static enum ks_status finish_x509(const struct member_path *at, json_t *given, j
     enum ks_status st = KS_OK;
 
     (void)given;
-    if (json_object_get(credential, "cert") != NULL) {
+    if (x509_credential_at(credential, X509_CREDENTIAL_CERT) != NULL) {
         st = take_subject(at, credential, why);
-    } else if (json_text_of(json_object_get(credential, "auth-id")).len > 0) {
+    } else if (json_text_of(credential_at(credential, CREDENTIAL_AUTH_ID)).len > 0) {
         st = normalize_auth_id(at, credential, why);
     }
-    if (st == KS_OK && json_text_of(json_object_get(credential, "auth-id")).len == 0) {
-        st = member_refuse_member(at, "auth-id", why,
+    if (st == KS_OK && json_text_of(credential_at(credential, CREDENTIAL_AUTH_ID)).len == 0) {
+        st = member_refuse_member(at, credential_name(CREDENTIAL_AUTH_ID), why,
                                   "is required and must not be empty, or a cert");
     }
-    if (st == KS_OK && json_array_size(json_object_get(credential, "secrets")) != 1) {
-        st = member_refuse_member(at, "secrets", why, "must have exactly one element");
+    if (st == KS_OK && json_array_size(credential_at(credential, CREDENTIAL_SECRETS)) != 1) {
+        st = member_refuse_member(at, credential_name(CREDENTIAL_SECRETS), why,
+                                  "must have exactly one element");
     }
     return st;
 }
 
-static const struct member_rule x509_credential_rules[] = {
-    CREDENTIAL_RULES,
-    {.name = "auth-id", .kind = MEMBER_TEXT, .max = STORE_NAME_MAX},
-    {.name = "secrets", .kind = MEMBER_LIST, .max = STORE_LIST_MAX, .element = &secret_read_x509},
-    {.name = "cert", .kind = MEMBER_BINARY, .min = 1}};
-static const struct member_table x509_credential = {.rules = x509_credential_rules,
-                                                    .count = MEMBER_COUNT(x509_credential_rules),
-                                                    .finish = finish_x509};
+/* ---- the tables ---- */
+
+static const struct member_rule password_secret_rule = {.kind = MEMBER_OBJECT,
+                                                        .table = &password_secret_table};
+static const struct member_rule psk_secret_rule = {.kind = MEMBER_OBJECT,
+                                                   .table = &psk_secret_table};
+static const struct member_rule x509_secret_rule = {.kind = MEMBER_OBJECT,
+                                                    .table = &x509_secret_table};
+static const struct member_rule rpk_secret_rule = {.kind = MEMBER_OBJECT,
+                                                   .table = &rpk_secret_table};
+static const struct member_rule custom_secret_rule = {.kind = MEMBER_OBJECT,
+                                                      .table = &custom_secret_table};
+
+#define SECRETS(rule)                                                                              \
+    .kind = MEMBER_LIST, .flags = MEMBER_REQUIRED, .min = 1, .max = STORE_LIST_MAX,                \
+    .element = &(rule)
+
+#include "service/member_tables.h"
+
+#include "service/credential.def"
+
+const struct credential_kind credential_kinds[CREDENTIAL_KINDS] = {
+    {"hashed-password", &password_credential_table, &password_secret_table},
+    {"psk", &psk_credential_table, &psk_secret_table},
+    {"x509-cert", &x509_credential_table, &x509_secret_table},
+    {"rpk", &rpk_credential_table, &rpk_secret_table},
+    {NULL, &credential_table, &custom_secret_table},
+};
+
+const struct credential_kind *credential_kind_of(struct span type)
+{
+    const struct credential_kind *kind = credential_kinds;
+
+    while (kind->type != NULL && !span_eq(type, span_cstr(kind->type))) {
+        kind++;
+    }
+    return kind;
+}
+
+const struct credential_kind *credential_kind_at(const json_t *credential)
+{
+    return credential_kind_of(json_text_of(credential_at(credential, CREDENTIAL_TYPE)));
+}
 
 /* ---- the set ---- */
-
-static const struct member_table *table_of(struct span type)
-{
-    static const struct {
-        const char *type;
-        const struct member_table *table;
-    } kinds[] = {{"hashed-password", &password_credential},
-                 {"psk", &psk_credential},
-                 {"x509-cert", &x509_credential},
-                 {"rpk", &rpk_credential}};
-
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (span_eq(type, span_cstr(kinds[i].type))) {
-            return kinds[i].table;
-        }
-    }
-    return &custom_credential;
-}
 
 static enum ks_status read_credential(const struct member_path *at, json_t *given, json_t **out,
                                       struct ks_failure *why)
 {
-    const struct member_path type_at = {.up = at, .name = type_rule.name};
+    const struct member_rule *rule = &credential_table.rules[CREDENTIAL_TYPE];
+    const struct member_path type_at = {.up = at, .name = rule->name};
+    json_t *given_type = credential_at(given, CREDENTIAL_TYPE);
     json_t *type = NULL;
     enum ks_status st;
 
     if (!json_is_object(given)) {
         return member_refuse(at, why, "must be an object");
     }
-    if (json_is_null(json_object_get(given, type_rule.name)) ||
-        json_object_get(given, type_rule.name) == NULL) {
+    if (given_type == NULL || json_is_null(given_type)) {
         return member_refuse(&type_at, why, "is required");
     }
-    st =
-        member_read_value(&type_at, &type_rule, json_object_get(given, type_rule.name), &type, why);
+    st = member_read_value(&type_at, rule, given_type, &type, why);
     if (st == KS_OK) {
-        st = member_read_object(at, table_of(json_text_of(type)), given, out, why);
+        st = member_read_object(at, credential_kind_of(json_text_of(type))->credential, given, out,
+                                why);
     }
     json_decref(type);
     return st;
@@ -213,24 +185,26 @@ static enum ks_status read_credential(const struct member_path *at, json_t *give
 
 static bool is_password(const json_t *credential)
 {
-    return span_eq(json_text_of(json_object_get(credential, "type")), SPAN("hashed-password"));
+    return credential_kind_at(credential)->secret == &password_secret_table;
 }
 
 static enum ks_status check_hashes(const struct member_path *up, const json_t *credential,
                                    int max_bcrypt_cost, struct ks_failure *why)
 {
-    const struct member_path at = {.up = up, .name = "secrets"};
+    const struct member_path at = {.up = up, .name = credential_name(CREDENTIAL_SECRETS)};
     const json_t *secret;
     size_t i;
 
-    json_array_foreach (json_object_get(credential, "secrets"), i, secret) {
+    json_array_foreach (credential_at(credential, CREDENTIAL_SECRETS), i, secret) {
         const struct member_path here = {.up = &at, .index = i};
         struct ks_failure cause = {0};
 
-        if (span_eq(json_text_of(json_object_get(secret, "hash-function")), SPAN("bcrypt")) &&
-            passwords_check_hash(json_text_of(json_object_get(secret, "pwd-hash")), max_bcrypt_cost,
-                                 &cause) != KS_OK) {
-            return member_refuse_member(&here, "pwd-hash", why, cause.text);
+        if (span_eq(json_text_of(password_secret_at(secret, PASSWORD_SECRET_FUNCTION)),
+                    SPAN("bcrypt")) &&
+            passwords_check_hash(json_text_of(password_secret_at(secret, PASSWORD_SECRET_HASH)),
+                                 max_bcrypt_cost, &cause) != KS_OK) {
+            return member_refuse_member(&here, password_secret_name(PASSWORD_SECRET_HASH), why,
+                                        cause.text);
         }
     }
     return KS_OK;
@@ -244,8 +218,10 @@ static enum ks_status check_unique(const struct member_path *at, const json_t *s
     size_t i;
 
     json_array_foreach (set, i, other) {
-        if (json_equal(json_object_get(other, "type"), json_object_get(credential, "type")) &&
-            json_equal(json_object_get(other, "auth-id"), json_object_get(credential, "auth-id"))) {
+        if (json_equal(credential_at(other, CREDENTIAL_TYPE),
+                       credential_at(credential, CREDENTIAL_TYPE)) &&
+            json_equal(credential_at(other, CREDENTIAL_AUTH_ID),
+                       credential_at(credential, CREDENTIAL_AUTH_ID))) {
             return member_refuse(at, why, "has the type and auth-id of element %zu", i);
         }
     }
@@ -259,7 +235,8 @@ static enum ks_status add_credential(const struct member_path *at, json_t *given
     enum ks_status st = read_credential(at, given, &credential, why);
 
     if (st == KS_OK) {
-        st = member_check_distinct(at, credential, "secrets", "id", why);
+        st = member_check_distinct(at, credential, credential_name(CREDENTIAL_SECRETS),
+                                   secret_name(SECRET_ID), why);
     }
     if (st == KS_OK && is_password(credential)) {
         st = check_hashes(at, credential, max_bcrypt_cost, why);
@@ -288,8 +265,8 @@ static size_t find_plain(const json_t *set, json_t **first)
         if (!is_password(credential)) {
             continue;
         }
-        json_array_foreach (json_object_get(credential, "secrets"), k, secret) {
-            if (json_object_get(secret, "pwd-plain") == NULL) {
+        json_array_foreach (credential_at(credential, CREDENTIAL_SECRETS), k, secret) {
+            if (password_secret_at(secret, PASSWORD_SECRET_PLAIN) == NULL) {
                 continue;
             }
             if (first != NULL && count == 0) {
@@ -352,7 +329,7 @@ size_t credential_read_count_secrets(const json_t *set)
     size_t i;
 
     json_array_foreach (set, i, credential) {
-        count += json_array_size(json_object_get(credential, "secrets"));
+        count += json_array_size(credential_at(credential, CREDENTIAL_SECRETS));
     }
     return count;
 }

@@ -5,51 +5,11 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "service/device_members.h"
 #include "service/json_text.h"
 #include "service/member.h"
 
-/* ---- reading ---- */
-
-static const struct member_rule name_rule = {.kind = MEMBER_TEXT, .max = STORE_ID_MAX};
-static const struct member_rule scalar_rule = {.kind = MEMBER_TEXT};
-
-static const struct member_rule endpoint_rules[] = {
-    {.name = "uri", .kind = MEMBER_TEXT},
-    {.name = "headers", .kind = MEMBER_MAP, .flags = MEMBER_HIDES_DEFAULT, .element = &scalar_rule},
-    {.name = "payload-properties",
-     .kind = MEMBER_MAP,
-     .flags = MEMBER_HIDES_DEFAULT,
-     .element = &scalar_rule},
-};
-static const struct member_table endpoint_table = {.rules = endpoint_rules,
-                                                   .count = MEMBER_COUNT(endpoint_rules)};
-
-#define NAMES(member)                                                                              \
-    {                                                                                              \
-        .name = (member), .kind = MEMBER_STRINGS, .flags = MEMBER_HIDES_DEFAULT,                   \
-        .max = STORE_LIST_MAX, .element = &name_rule                                               \
-    }
-
-static const struct member_rule device_rules[] = {
-    {.name = "enabled", .kind = MEMBER_FLAG},
-    NAMES("via"),
-    NAMES("viaGroups"),
-    NAMES("memberOf"),
-    {.name = "authorities",
-     .kind = MEMBER_LIST,
-     .flags = MEMBER_HIDES_DEFAULT,
-     .max = STORE_LIST_MAX,
-     .element = &scalar_rule},
-    {.name = "defaults", .kind = MEMBER_FREE, .flags = MEMBER_HIDES_DEFAULT},
-    {.name = "ext", .kind = MEMBER_FREE, .flags = MEMBER_HIDES_DEFAULT},
-    {.name = "downstream-message-mapper", .kind = MEMBER_TEXT},
-    {.name = "upstream-message-mapper", .kind = MEMBER_TEXT},
-    {.name = "command-endpoint",
-     .kind = MEMBER_OBJECT,
-     .flags = MEMBER_NOT_NULL,
-     .table = &endpoint_table},
-    {.name = "status", .kind = MEMBER_IGNORED},
-};
+/* ---- members ---- */
 
 /* An empty list counts as no name, an empty text as one. */
 static bool names_something(const json_t *given)
@@ -69,8 +29,9 @@ static enum ks_status check_sides(const struct member_path *up, json_t *given,
 
     json_object_foreach (given, name, value) {
         const struct member_path at = {.up = up, .name = name};
-        bool is_member_of = strcmp(name, "memberOf") == 0;
-        bool is_via = strcmp(name, "via") == 0 || strcmp(name, "viaGroups") == 0;
+        bool is_member_of = strcmp(name, device_name(DEVICE_MEMBER_OF)) == 0;
+        bool is_via = strcmp(name, device_name(DEVICE_VIA)) == 0 ||
+                      strcmp(name, device_name(DEVICE_VIA_GROUPS)) == 0;
 
         if ((is_via && gateway) || (is_member_of && behind)) {
             return member_refuse(&at, why, "memberOf excludes via and viaGroups");
@@ -97,12 +58,22 @@ static void drop_repeated(json_t *list)
 static enum ks_status finish_device(const struct member_path *at, json_t *given, json_t *device,
                                     struct ks_failure *why)
 {
-    drop_repeated(json_object_get(device, "authorities"));
+    drop_repeated(device_at(device, DEVICE_AUTHORITIES));
     return check_sides(at, given, why);
 }
 
-static const struct member_table device_table = {
-    .rules = device_rules, .count = MEMBER_COUNT(device_rules), .finish = finish_device};
+static const struct member_rule name_rule = {.kind = MEMBER_TEXT, .max = STORE_ID_MAX};
+static const struct member_rule scalar_rule = {.kind = MEMBER_TEXT};
+
+#define NAMES(more_flags)                                                                          \
+    .kind = MEMBER_STRINGS, .flags = MEMBER_HIDES_DEFAULT | (more_flags), .max = STORE_LIST_MAX,   \
+    .fallback = JSON([]), .element = &name_rule
+
+#include "service/member_tables.h"
+
+#include "service/device.def"
+
+/* ---- reading ---- */
 
 enum ks_status device_document_read(struct span body, json_t **out, struct ks_failure *why)
 {
@@ -124,23 +95,28 @@ static struct span encode_strings(struct arena *arena, const json_t *list)
     return store_strings_encode(arena, strings, json_array_size(list));
 }
 
+/* What has nothing in it adapters are not sent. */
+static bool says_something(const json_t *value)
+{
+    return json_array_size(value) + json_object_size(value) + json_string_length(value) > 0;
+}
+
 static enum ks_status render_answer(struct arena *arena, const json_t *document, struct span id,
                                     struct span *out, struct ks_failure *why)
 {
-    static const char *const told[] = {"via", "defaults", "downstream-message-mapper",
-                                       "upstream-message-mapper", "command-endpoint"};
+    const struct member_rule *rule;
+    size_t next = 0;
     struct buf text;
     enum ks_status st;
 
     buf_init(&text, JSON_TEXT_MAX);
     buf_add_cstr(&text, "{\"device-id\":");
     buf_add_json(&text, id);
-    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
-        json_t *value = json_object_get(document, told[i]);
+    while ((rule = member_next(&device_table, &next)) != NULL) {
+        json_t *value = json_object_get(document, rule->name);
 
-        /* Nothing in it: adapters are not sent it. */
-        if (json_array_size(value) + json_object_size(value) + json_string_length(value) > 0) {
-            buf_printf(&text, ",\"%s\":", told[i]);
+        if ((rule->flags & MEMBER_TOLD) != 0 && says_something(value)) {
+            buf_printf(&text, ",\"%s\":", rule->name);
             json_text_add(&text, value);
         }
     }
@@ -152,7 +128,7 @@ static enum ks_status render_answer(struct arena *arena, const json_t *document,
 
 static bool may_provision(const json_t *document)
 {
-    const json_t *authorities = json_object_get(document, "authorities");
+    const json_t *authorities = device_at(document, DEVICE_AUTHORITIES);
     const json_t *authority;
     size_t i;
 
@@ -166,7 +142,7 @@ static bool may_provision(const json_t *document)
 
 static uint32_t flags_of(const json_t *document)
 {
-    uint32_t flags = json_is_false(json_object_get(document, "enabled")) ? 0 : STORE_DEVICE_ENABLED;
+    uint32_t flags = json_is_false(device_at(document, DEVICE_ENABLED)) ? 0 : STORE_DEVICE_ENABLED;
 
     return may_provision(document) ? flags | STORE_DEVICE_PROVISIONER : flags;
 }
@@ -187,9 +163,9 @@ enum ks_status device_document_render(struct arena *arena, json_t *document, str
     out->id = arena_span(arena, id);
     out->document = text;
     out->answer = answer;
-    out->via = encode_strings(arena, json_object_get(document, "via"));
-    out->via_groups = encode_strings(arena, json_object_get(document, "viaGroups"));
-    out->member_of = encode_strings(arena, json_object_get(document, "memberOf"));
+    out->via = encode_strings(arena, device_at(document, DEVICE_VIA));
+    out->via_groups = encode_strings(arena, device_at(document, DEVICE_VIA_GROUPS));
+    out->member_of = encode_strings(arena, device_at(document, DEVICE_MEMBER_OF));
     out->flags &= ~(uint32_t)(STORE_DEVICE_ENABLED | STORE_DEVICE_PROVISIONER);
     out->flags |= flags_of(document);
     return KS_OK;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "service/answer.h"
+#include "service/credential_members.h"
 #include "service/credential_read.h"
 #include "service/ids.h"
 #include "service/json_text.h"
@@ -275,13 +276,14 @@ static enum ks_status hash_next(const struct management_job *job, struct ks_fail
 {
     json_t *secret = credential_read_next_plain(job->document);
     char hash[PASSWORDS_HASH_LEN + 1];
-    enum ks_status st = passwords_hash(json_text_of(json_object_get(secret, "pwd-plain")),
-                                       job->service->max_bcrypt_cost, hash, why);
+    enum ks_status st =
+        passwords_hash(json_text_of(password_secret_at(secret, PASSWORD_SECRET_PLAIN)),
+                       job->service->max_bcrypt_cost, hash, why);
 
     if (st == KS_OK) {
-        (void)json_object_del(secret, "pwd-plain");
-        (void)json_object_set_new(secret, "hash-function", json_text_new(SPAN("bcrypt")));
-        (void)json_object_set_new(secret, "pwd-hash", json_text_new(span_cstr(hash)));
+        password_secret_drop(secret, PASSWORD_SECRET_PLAIN);
+        (void)password_secret_put(secret, PASSWORD_SECRET_FUNCTION, json_text_new(SPAN("bcrypt")));
+        (void)password_secret_put(secret, PASSWORD_SECRET_HASH, json_text_new(span_cstr(hash)));
     }
     return st;
 }

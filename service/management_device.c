@@ -1,6 +1,7 @@
 /* The devices of the management API. */
 #include "base/clock.h"
 #include "service/device_document.h"
+#include "service/device_members.h"
 #include "service/device_status.h"
 #include "service/management_job.h"
 #include "service/reasons.h"
@@ -76,12 +77,19 @@ enum ks_status management_device_delete(struct management_job *job, struct store
 
 /* ---- reading ---- */
 
-static void add_time(struct buf *out, const char *name, int64_t ms)
+static void add_time(struct buf *out, enum device_status_member member, int64_t ms)
 {
     struct clock_text text;
 
     clock_format(ms, &text);
-    buf_printf(out, "\"%s\":\"%s\"", name, text.text);
+    buf_printf(out, "\"%s\":\"%s\"", device_status_name(member), text.text);
+}
+
+static void add_flag(struct buf *out, enum device_status_member member, bool value)
+{
+    if (value) {
+        buf_printf(out, ",\"%s\":true", device_status_name(member));
+    }
 }
 
 /* Behind the members of the document, which is an object's text. */
@@ -90,18 +98,14 @@ static void add_status(struct buf *out, const struct store_device *device, bool 
     bool empty = device->document.len <= sizeof("{}") - 1;
 
     buf_add(out, device->document.ptr, device->document.len - 1);
-    buf_add_cstr(out, empty ? "\"status\":{" : ",\"status\":{");
-    add_time(out, "created", device->created_ms);
+    buf_printf(out, "%s\"%s\":{", empty ? "" : ",", device_name(DEVICE_STATUS));
+    add_time(out, DEVICE_STATUS_CREATED, device->created_ms);
     if (device->updated_ms != 0) {
         buf_add_char(out, ',');
-        add_time(out, "updated", device->updated_ms);
+        add_time(out, DEVICE_STATUS_UPDATED, device->updated_ms);
     }
-    if ((device->flags & STORE_DEVICE_AUTO_PROVISIONED) != 0) {
-        buf_add_cstr(out, ",\"auto-provisioned\":true");
-    }
-    if (notified) {
-        buf_add_cstr(out, ",\"auto-provisioning-notification-sent\":true");
-    }
+    add_flag(out, DEVICE_STATUS_PROVISIONED, (device->flags & STORE_DEVICE_AUTO_PROVISIONED) != 0);
+    add_flag(out, DEVICE_STATUS_NOTIFIED, notified);
     buf_add_cstr(out, "}}");
 }
 

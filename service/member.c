@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -242,19 +243,23 @@ enum ks_status member_read_value(const struct member_path *at, const struct memb
 
 /* ---- objects by their table ---- */
 
-static bool is_default(const struct member_rule *rule, const json_t *value)
+static bool is_empty(const json_t *value)
+{
+    return json_array_size(value) + json_object_size(value) == 0;
+}
+
+/* The fallback of a structure is an empty one. */
+static bool is_fallback(const struct member_rule *rule, const json_t *value)
 {
     switch (json_typeof(value)) {
     case JSON_OBJECT:
-        return json_object_size(value) == 0;
     case JSON_ARRAY:
-        return json_array_size(value) == 0;
+        return is_empty(value);
     case JSON_INTEGER:
-        return json_integer_value(value) == rule->fallback;
+        return json_integer_value(value) == strtoll(rule->fallback, NULL, 10);
     case JSON_TRUE:
-        return rule->fallback != 0;
     case JSON_FALSE:
-        return rule->fallback == 0;
+        return json_is_true(value) == (rule->fallback[0] == 't');
     case JSON_STRING:
     case JSON_REAL:
     case JSON_NULL:
@@ -265,8 +270,7 @@ static bool is_default(const struct member_rule *rule, const json_t *value)
 
 static json_t *fallback_of(const struct member_rule *rule)
 {
-    return rule->kind == MEMBER_FLAG ? json_boolean(rule->fallback != 0)
-                                     : json_text_must(json_integer(rule->fallback));
+    return json_text_must(json_loads(rule->fallback, JSON_DECODE_ANY, NULL));
 }
 
 /* `given` is NULL when the member is not there. */
@@ -293,7 +297,7 @@ static enum ks_status read_member(const struct member_path *up, const struct mem
     if (value == NULL) {
         return KS_OK;
     }
-    if ((rule->flags & MEMBER_HIDES_DEFAULT) != 0 && is_default(rule, value)) {
+    if ((rule->flags & MEMBER_HIDES_DEFAULT) != 0 && is_fallback(rule, value)) {
         json_decref(value);
         (void)json_object_del(object, name);
         return KS_OK;
@@ -302,14 +306,39 @@ static enum ks_status read_member(const struct member_path *up, const struct mem
     return KS_OK;
 }
 
-static bool knows(const struct member_table *table, const char *name)
+static const struct member_rule *find_own(const struct member_table *table, const char *name)
 {
     for (size_t i = 0; i < table->count; i++) {
         if (strcmp(table->rules[i].name, name) == 0) {
-            return true;
+            return &table->rules[i];
         }
     }
-    return false;
+    return NULL;
+}
+
+const struct member_rule *member_find(const struct member_table *table, const char *name)
+{
+    const struct member_rule *rule = find_own(table, name);
+
+    return rule == NULL && table->about->base != NULL ? find_own(table->about->base, name) : rule;
+}
+
+const struct member_rule *member_next(const struct member_table *table, size_t *at)
+{
+    const struct member_table *base = table->about->base;
+    size_t inherited = base == NULL ? 0 : base->count;
+
+    while (*at < inherited + table->count) {
+        size_t i = (*at)++;
+
+        if (i < inherited) {
+            return member_find(table, base->rules[i].name);
+        }
+        if (base == NULL || find_own(base, table->rules[i - inherited].name) == NULL) {
+            return &table->rules[i - inherited];
+        }
+    }
+    return NULL;
 }
 
 /* What no rule names: kept or refused. */
@@ -320,10 +349,10 @@ static enum ks_status read_unknown(const struct member_path *at, const struct me
     json_t *value;
 
     json_object_foreach (given, name, value) {
-        if (knows(table, name)) {
+        if (member_find(table, name) != NULL) {
             continue;
         }
-        if (!table->open) {
+        if (!table->about->open) {
             return member_refuse(at, why, "there is no member \"%.*s\"", NAME_SHOWN_MAX, name);
         }
         (void)json_object_set(object, name, value);
@@ -334,17 +363,18 @@ static enum ks_status read_unknown(const struct member_path *at, const struct me
 static enum ks_status read_members(const struct member_path *at, const struct member_table *table,
                                    json_t *given, json_t *object, struct ks_failure *why)
 {
+    const struct member_rule *rule;
+    size_t next = 0;
     enum ks_status st = KS_OK;
 
-    for (size_t i = 0; i < table->count && st == KS_OK; i++) {
-        st = read_member(at, &table->rules[i], json_object_get(given, table->rules[i].name), object,
-                         why);
+    while (st == KS_OK && (rule = member_next(table, &next)) != NULL) {
+        st = read_member(at, rule, json_object_get(given, rule->name), object, why);
     }
     if (st == KS_OK) {
         st = read_unknown(at, table, given, object, why);
     }
-    if (st == KS_OK && table->finish != NULL) {
-        st = table->finish(at, given, object, why);
+    if (st == KS_OK && table->about->finish != NULL) {
+        st = table->about->finish(at, given, object, why);
     }
     return st;
 }

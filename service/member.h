@@ -3,6 +3,10 @@
  * for every member its name, kind and rule, and reading an object by it yields the normal form that
  * is stored and shown: canonical values, nothing unknown, nothing that means "absent".
  *
+ * The tables stand in *.def files: one row makes a member known to the reader, to the code that
+ * renders it (service/member_names.h), to the OpenAPI document (service/member_schema.h) and to the
+ * test that tries wrong values.
+ *
  * Scalars are taken as leniently as Hono takes them: booleans from 0, 1, "true"; integers from "12"
  * and 12.7; texts from numbers and booleans; words in any letter case; a blank text for null where
  * a flag, number or timestamp is wanted; null for absence, unless a rule says otherwise.
@@ -42,7 +46,7 @@ enum ks_status member_refuse_member(const struct member_path *up, const char *na
 enum member_kind {
     MEMBER_FLAG,    /* boolean */
     MEMBER_NUMBER,  /* integer of min to max */
-    MEMBER_TEXT,    /* at most max bytes (0: any), of the form `accepts` */
+    MEMBER_TEXT,    /* min to max bytes (0: any), of the form `accepts` */
     MEMBER_WORD,    /* one of `words` */
     MEMBER_TIME,    /* timestamp, kept in UTC without fraction */
     MEMBER_BINARY,  /* Base64 of at least min bytes, kept with padding */
@@ -51,7 +55,7 @@ enum member_kind {
     MEMBER_LIST,    /* an array of min to max `element`s */
     MEMBER_STRINGS, /* the same, or one scalar instead of the array */
     MEMBER_MAP,     /* an object of any names, values by `element` */
-    MEMBER_IGNORED, /* read-only: any value, dropped */
+    MEMBER_IGNORED, /* read-only: any value, dropped; shown by `table` */
     MEMBER_UNSUPPORTED,
     MEMBER_KINDS
 };
@@ -60,38 +64,61 @@ enum member_flags {
     MEMBER_REQUIRED = 1,
     MEMBER_NOT_NULL = 2,       /* null is refused */
     MEMBER_NULL_IS_ZERO = 4,   /* null is 0 or false */
-    MEMBER_FILLED = 8,         /* absent: `fallback` is stored (flags and numbers) */
-    MEMBER_HIDES_DEFAULT = 16, /* `fallback` is not stored; an empty object or list neither */
+    MEMBER_FILLED = 8,         /* absent: `fallback` is stored */
+    MEMBER_HIDES_DEFAULT = 16, /* `fallback` is not stored */
+    MEMBER_TOLD = 32,          /* adapters get it */
+    MEMBER_TOLD_ALWAYS = 64,   /* adapters get it, `fallback` if it is not stored */
+    MEMBER_NEVER_SHOWN = 128,  /* a secret, or taken apart: not in what the management API shows */
 };
 
 struct member_table;
 
 struct member_rule {
     const char *name;
+    const char *example;   /* JSON */
+    const char *text;      /* for readers of the OpenAPI document */
     const char *stored_as; /* NULL: by its name */
     enum member_kind kind;
     unsigned flags; /* enum member_flags */
     int64_t min;
     int64_t max;
-    int64_t fallback;
+    const char *fallback;     /* JSON: what absence means; NULL: absence */
     const char *const *words; /* in lower case, NULL at the end */
     bool (*accepts)(struct span text);
-    const char *wants; /* what `accepts` does, for the refusal */
+    const char *wants;   /* what `accepts` does, for the refusal */
+    const char *pattern; /* the same as a regular expression; NULL: no such */
     const struct member_rule *element;
     const struct member_table *table;
 };
 
+/* What concerns several members; may change *object. `given` is the object as it came. */
+typedef enum ks_status member_finish(const struct member_path *at, json_t *given, json_t *object,
+                                     struct ks_failure *why);
+
+/* What is said of the objects of a table as a whole. */
+struct member_about {
+    const char *name; /* in the OpenAPI document */
+    const char *text;
+    const char *also; /* JSON Schema of what concerns several members; NULL: nothing */
+    /* Its members come first; a row here takes the place of one of that name. Has no base itself.
+     */
+    const struct member_table *base;
+    bool open;             /* keeps members it does not know, as they are */
+    member_finish *finish; /* NULL: nothing; that of `base` is not called */
+};
+
 struct member_table {
+    const struct member_about *about;
     const struct member_rule *rules;
     size_t count;
-    bool open; /* keeps members it does not know, as they are */
-    /* What concerns several members; may change *object. `given` is the object as it came. NULL:
-     * nothing. */
-    enum ks_status (*finish)(const struct member_path *at, json_t *given, json_t *object,
-                             struct ks_failure *why);
 };
 
 #define MEMBER_COUNT(rules) (sizeof(rules) / sizeof((rules)[0]))
+
+/* The rule for a member of that name, of the table or its base; NULL: there is none. */
+const struct member_rule *member_find(const struct member_table *table, const char *name);
+/* The rules of a table one by one, those of its base first. *at begins as 0; NULL: no more. */
+const struct member_rule *member_next(const struct member_table *table, size_t *at);
 
 /* `at` is NULL for a document's top. */
 KS_MUST_CHECK enum ks_status member_read_object(const struct member_path *at,

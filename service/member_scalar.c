@@ -132,7 +132,9 @@ enum ks_status member_scalar_text(const struct member_path *at, const struct mem
         json_text_add(&printed, given);
         text = buf_span(&printed);
     }
-    if (rule->max > 0 && text.len > (size_t)rule->max) {
+    if (text.len < (size_t)rule->min) {
+        st = member_refuse(at, why, "must have at least %lld bytes", (long long)rule->min);
+    } else if (rule->max > 0 && text.len > (size_t)rule->max) {
         st = member_refuse(at, why, "must not be longer than %lld bytes", (long long)rule->max);
     } else if (rule->accepts != NULL && !rule->accepts(text)) {
         st = member_refuse(at, why, "must be %s", rule->wants);

@@ -1,5 +1,6 @@
 /*
- * secret_read: the secrets of credentials by their kind: the elements of `secrets`.
+ * secret_read: the secrets of credentials by their kind (service/secret.def): the elements of
+ * `secrets`.
  *
  * Threads: pure. Ownership, errors, form of what is read: as service/credential_read.h.
  */
@@ -11,12 +12,6 @@
 #include "base/status.h"
 #include "certs/certificate.h"
 #include "service/member.h"
-
-extern const struct member_rule secret_read_password;
-extern const struct member_rule secret_read_psk;
-extern const struct member_rule secret_read_x509;
-extern const struct member_rule secret_read_rpk;
-extern const struct member_rule secret_read_custom; /* keeps all members */
 
 /* The certificate in the member `cert` of the object at `at`. */
 KS_MUST_CHECK enum ks_status secret_read_certificate(const struct member_path *at,

@@ -16,7 +16,7 @@ enum { MAX_COST = 10 };
 #define HASH "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
 
 #define CREDENTIAL(type, id, members, secrets)                                                     \
-    "{\"type\":\"" type "\"" members ",\"auth-id\":\"" id "\",\"secrets\":[" secrets "]}"
+    "{\"type\":\"" type "\",\"auth-id\":\"" id "\"" members ",\"secrets\":[" secrets "]}"
 #define PASSWORD(secret) "[" CREDENTIAL("hashed-password", "sensor", "", "{" secret "}") "]"
 #define PSK(secret)      "[" CREDENTIAL("psk", "sensor", "", "{" secret "}") "]"
 #define RPK(secret)      "[" CREDENTIAL("rpk", "sensor", "", "{" secret "}") "]"
@@ -52,8 +52,8 @@ static void every_kind_is_taken_and_put_in_normal_form(void **state)
          PASSWORD("\"id\":\"a\",\"enabled\":false," PAST "," FUTURE ",\"comment\":\"1\"")},
         {"[{\"type\":\"hashed-password\",\"auth-id\":\"aZ09-_=.\",\"enabled\":true,"
          "\"comment\":\"c\",\"ext\":{\"client-id\":\"x\"},\"secrets\":[{\"pwd-plain\":\"p\"}]}]",
-         "[{\"type\":\"hashed-password\",\"enabled\":true,\"comment\":\"c\","
-         "\"ext\":{\"client-id\":\"x\"},\"auth-id\":\"aZ09-_=.\","
+         "[{\"type\":\"hashed-password\",\"auth-id\":\"aZ09-_=.\",\"enabled\":true,"
+         "\"comment\":\"c\",\"ext\":{\"client-id\":\"x\"},"
          "\"secrets\":[{\"pwd-plain\":\"p\"}]}]"},
         {PSK("\"key\":\"AA\""), PSK("\"key\":\"AA==\"")},
         {PSK("\"id\":\"a\",\"enabled\":null,\"not-before\":\"\",\"not-after\":null,"
@@ -67,7 +67,7 @@ static void every_kind_is_taken_and_put_in_normal_form(void **state)
         {X509("no distinguished name", ""), X509("no distinguished name", "")},
         {"[{\"type\":\"x509-cert\",\"cert\":\"@CERT@\",\"auth-id\":5,\"comment\":\"c\","
          "\"secrets\":[{\"id\":\"x\",\"comment\":\"y\"},{}]}]",
-         "[{\"type\":\"x509-cert\",\"comment\":\"c\",\"auth-id\":\"CN=Leaf,O=Test\","
+         "[{\"type\":\"x509-cert\",\"auth-id\":\"CN=Leaf,O=Test\",\"comment\":\"c\","
          "\"secrets\":[{" PAST "," FUTURE "}]}]"},
         {"[{\"type\":\"x509-cert\",\"cert\":null,\"auth-id\":\"CN=a\",\"secrets\":[{}]}]",
          X509("CN=a", "")},
@@ -106,8 +106,9 @@ static void what_breaks_a_rule_is_refused_by_its_name(void **state)
         {"[{\"type\":\"aaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaa\"}]",
          "[0].type: must not be longer than 64 bytes"},
         {"[{\"type\":\"psk\",\"secrets\":[{\"key\":\"AA\"}]}]", "[0].auth-id: is required"},
-        {"[" CREDENTIAL("psk", "", "", "{\"key\":\"AA\"}") "]", "[0].auth-id: must be a text that"},
-        {"[" CREDENTIAL("my-own", "", "", "{}") "]", "[0].auth-id: must be a text that is not emp"},
+        {"[" CREDENTIAL("psk", "", "", "{\"key\":\"AA\"}") "]",
+         "[0].auth-id: must have at least 1 by"},
+        {"[" CREDENTIAL("my-own", "", "", "{}") "]", "[0].auth-id: must have at least 1 bytes"},
         {"[" CREDENTIAL("hashed-password", "a b", "", "{\"pwd-plain\":\"x\"}") "]",
          "[0].auth-id: must be of a-z, A-Z, 0-9 and -_=."},
         {"[{\"type\":\"psk\",\"auth-id\":null,\"secrets\":[]}]", "[0].auth-id: is required"},

@@ -75,7 +75,7 @@ static void every_member_is_taken_and_put_in_normal_form(void **state)
          VOLUME(SINCE ",\"period\":{\"mode\":\"unknown\"}")},
         {RESOURCES("\"connection-duration\":{" SINCE ",\"max-minutes\":\"9\"}"),
          RESOURCES("\"connection-duration\":{" SINCE
-                   ",\"max-minutes\":9,\"period\":{\"mode\":\"monthly\"}}")},
+                   ",\"period\":{\"mode\":\"monthly\"},\"max-minutes\":9}")},
         {REGISTRATION(""), REGISTRATION("\"max-devices\":-1,\"max-credentials-per-device\":-1")},
         {REGISTRATION("\"max-devices\":5,\"max-credentials-per-device\":null"),
          REGISTRATION("\"max-devices\":5,\"max-credentials-per-device\":0")},
@@ -445,9 +445,8 @@ static void check_ca(const struct store_tenant *tenant)
 static void each_ca_is_a_segment_without_its_id(void **state)
 {
     static const char first[] =
-        "{" SUBJECT
-        ",\"subject-dn-bytes\":\"@DN@\",\"public-key\":\"@KEY@\",\"algorithm\":\"EC\"," AUTH_ID
-        ",\"auto-provisioning-enabled\":true,\"ocsp-revocation-enabled\":true,"
+        "{" SUBJECT ",\"subject-dn-bytes\":\"@DN@\",\"public-key\":\"@KEY@\",\"algorithm\":\"EC\","
+        "\"auto-provisioning-enabled\":true," AUTH_ID ",\"ocsp-revocation-enabled\":true,"
         "\"ocsp-responder-cert\":\"@CERT@\"}";
     static const char second[] = "{\"subject-dn\":\"\",\"public-key\":\"@KEY@\",\"algorithm\":"
                                  "\"EC\",\"auto-provisioning-enabled\":false}";
