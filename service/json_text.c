@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/json_path.h"
 #include "service/reasons.h"
 
 static void wipe_and_free(void *ptr)
@@ -56,29 +57,56 @@ static size_t depth_of(struct span text)
     return deepest;
 }
 
-/* In our words: jansson's quote the text. */
-static const char *fault_of(const json_error_t *error)
+/* In our words: jansson's quote the text. Where the text is no JSON nothing of it is shown: what
+ * looks like a name there may be a password. */
+enum { PATH_SHOWN_MAX = 160 };
+
+struct fault {
+    const char *text;
+    enum json_error_code code;
+    bool has_path;
+};
+
+static const struct fault *fault_of(const json_error_t *error)
 {
-    static const struct {
-        enum json_error_code code;
-        const char *text;
-    } faults[] = {
-        {json_error_invalid_utf8, "not UTF-8"},
-        {json_error_premature_end_of_input, "the text ends too early"},
-        {json_error_end_of_input_expected, "something follows the JSON value"},
-        {json_error_null_character, "\\u0000 is not allowed"},
-        {json_error_null_byte_in_key, "\\u0000 is not allowed"},
-        {json_error_duplicate_key, "a name occurs twice in an object"},
-        {json_error_numeric_overflow, "a number is too large"},
+    static const struct fault faults[] = {
+        {"not UTF-8", json_error_invalid_utf8, false},
+        {"the text ends too early", json_error_premature_end_of_input, false},
+        {"something follows the JSON value", json_error_end_of_input_expected, false},
+        {"\\u0000 is not allowed", json_error_null_character, true},
+        {"\\u0000 is not allowed", json_error_null_byte_in_key, true},
+        {"the name occurs twice", json_error_duplicate_key, true},
+        {"the number is too large", json_error_numeric_overflow, true},
     };
+    static const struct fault other = {"not well-formed, or neither an object nor an array",
+                                       json_error_unknown, false};
     enum json_error_code code = json_error_code(error);
 
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
         if (faults[i].code == code) {
-            return faults[i].text;
+            return &faults[i];
         }
     }
-    return "not well-formed, or neither an object nor an array";
+    return &other;
+}
+
+static enum ks_status refuse(struct span text, const json_error_t *error, struct ks_failure *why)
+{
+    const struct fault *fault = fault_of(error);
+    struct buf path;
+
+    buf_init(&path, PATH_SHOWN_MAX);
+    if (fault->has_path) {
+        json_path_add(&path, text, (size_t)error->position);
+    }
+    if (path.overflow) {
+        buf_clear(&path); /* line and column must do */
+    }
+    (void)ks_fail(why, KS_INVALID, REASON_BAD_JSON, "%.*s%sJSON line %d, column %d: %s",
+                  SPAN_ARG(buf_span(&path)), path.len > 0 ? ": " : "", error->line, error->column,
+                  fault->text);
+    buf_done(&path);
+    return KS_INVALID;
 }
 
 enum ks_status json_text_parse(struct span text, json_t **out, struct ks_failure *why)
@@ -92,8 +120,7 @@ enum ks_status json_text_parse(struct span text, json_t **out, struct ks_failure
     }
     parsed = json_loadb(text.len > 0 ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES, &error);
     if (parsed == NULL) {
-        return ks_fail(why, KS_INVALID, REASON_BAD_JSON, "JSON line %d, column %d: %s", error.line,
-                       error.column, fault_of(&error));
+        return refuse(text, &error, why);
     }
     *out = parsed;
     return KS_OK;

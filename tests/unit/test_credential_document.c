@@ -146,7 +146,7 @@ static void what_breaks_a_rule_is_refused_by_its_name(void **state)
         {PSK("\"key\":\"a-_b\""), "secrets[0].key: must be Base64"},
         {PSK("\"key\":\"AA\\n\""), "secrets[0].key: must be Base64"},
         {PSK("\"key\":5"), "secrets[0].key: must be a Base64 text"},
-        {PSK("\"key\":\"AA\",\"key\":\"AA\""), "a name occurs twice"},
+        {PSK("\"key\":\"AA\",\"key\":\"AA\""), "the name occurs twice"},
         {PASSWORD(""), "secrets[0].pwd-hash: is required, or pwd-plain"},
         {PASSWORD("\"id\":\"\""), "secrets[0].pwd-hash: is required"},
         {PASSWORD("\"salt\":\"s\""), "secrets[0].pwd-hash: is required"},

@@ -177,7 +177,7 @@ static void what_breaks_a_rule_is_refused_by_its_name(void **state)
         {"{\"trusted-ca\":{}}", "trusted-ca: must be an array"},
         {"{\"trusted-ca\":[null]}", "trusted-ca[0]: must not be null"},
         {"{\"trusted-ca\":[5]}", "trusted-ca[0]: must be an object"},
-        {"{\"enabled\":true,\"ext\":{},\"enabled\":true}", "a name occurs twice"},
+        {"{\"enabled\":true,\"ext\":{},\"enabled\":true}", "the name occurs twice"},
     };
 
     (void)state;
