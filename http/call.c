@@ -492,6 +492,18 @@ static const char *check_framing(struct evhttp_request *request)
     return framing_check(&framing, request->major == 1 && request->minor == 0);
 }
 
+/* Consoles read the description before anybody has logged in; it says nothing of what is
+ * registered. */
+static bool asks_for_description(struct evhttp_request *request)
+{
+    struct path path;
+
+    return evhttp_request_get_command(request) == EVHTTP_REQ_GET &&
+           path_parse(span_cstr(evhttp_request_get_uri(request)), &path) == PATH_OK &&
+           path.count == 2 && span_eq(path.segment[0], SPAN("v1")) &&
+           span_eq(path.segment[1], SPAN("openapi.json"));
+}
+
 void call_begin(const struct call_context *context, struct evhttp_request *request)
 {
     const char *wrong = check_framing(request);
@@ -500,6 +512,10 @@ void call_begin(const struct call_context *context, struct evhttp_request *reque
     counters_add(reactor_counters(context->options->reactor), COUNTER_HTTP_REQUESTS, 1);
     if (wrong != NULL) {
         call_reply_error(request, 400, "bad-request", wrong, true);
+        return;
+    }
+    if (asks_for_description(request)) {
+        call_reply(request, 200, context->description, false);
         return;
     }
     call = calloc(1, sizeof(*call));

@@ -19,6 +19,7 @@ struct call_context {
     const struct http_options *options;
     struct service_reader *reader;
     _Atomic unsigned *in_flight;
+    struct span description; /* what GET /v1/openapi.json is answered */
 };
 
 /* Takes the request through to its answer, now or later. */

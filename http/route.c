@@ -2,13 +2,7 @@
 
 #include <stdio.h>
 
-/* Segments behind /v1: the collection, then as many ids as `ids` says. */
-static const struct {
-    const char *collection;
-    size_t ids;
-    enum http_method method;
-    enum management_op op;
-} table[] = {
+static const struct route_row table[] = {
     {"tenants", 0, HTTP_POST, MANAGEMENT_TENANT_CREATE},
     {"tenants", 1, HTTP_POST, MANAGEMENT_TENANT_CREATE},
     {"tenants", 1, HTTP_GET, MANAGEMENT_TENANT_READ},
@@ -24,6 +18,16 @@ static const struct {
 
 static const char *const method_names[] = {
     [HTTP_GET] = "GET", [HTTP_POST] = "POST", [HTTP_PUT] = "PUT", [HTTP_DELETE] = "DELETE"};
+
+bool route_at(size_t i, struct route_row *out)
+{
+    bool found = i < sizeof(table) / sizeof(table[0]);
+
+    if (found) {
+        *out = table[i];
+    }
+    return found;
+}
 
 enum route_verdict route_find(const struct path *path, enum http_method method, struct route *out)
 {

@@ -34,5 +34,17 @@ struct route {
     char allow[64]; /* of ROUTE_UNKNOWN_METHOD: comma-separated */
 };
 
+/* A row of the table: a method on /v1/{collection} with so many ids behind it. Rows of one path
+ * stand together. */
+struct route_row {
+    const char *collection;
+    size_t ids;
+    enum http_method method;
+    enum management_op op;
+};
+
+/* The row at that place, in *out; false: there are no more. */
+bool route_at(size_t i, struct route_row *out);
+
 /* Spans of the result lie in `path`. */
 enum route_verdict route_find(const struct path *path, enum http_method method, struct route *out);

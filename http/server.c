@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "http/call.h"
+#include "http/openapi.h"
 #include "http/operations.h"
 #include "net/reactor.h"
 #include "net/tls.h"
@@ -52,6 +53,7 @@ struct http_server {
     struct service_reader reader;
     bool has_reader;
     struct call_context calls;
+    struct buf description; /* the OpenAPI document */
     _Atomic unsigned in_flight;
     _Atomic bool draining;
     struct port plain;
@@ -250,8 +252,11 @@ enum ks_status http_server_open(struct http_server **out, const struct http_opti
     server->operations.operations = true;
     reactor_timer_init(&server->sweep, options->reactor, sweep, server);
     reactor_timer_set(&server->sweep, SWEEP_MS);
-    server->calls = (struct call_context){
-        .options = &server->options, .reader = &server->reader, .in_flight = &server->in_flight};
+    openapi_add(&server->description);
+    server->calls = (struct call_context){.options = &server->options,
+                                          .reader = &server->reader,
+                                          .in_flight = &server->in_flight,
+                                          .description = buf_span(&server->description)};
     st = service_reader_open(&server->reader, options->service, reactor_counters(options->reactor),
                              why);
     server->has_reader = st == KS_OK;
@@ -335,6 +340,7 @@ void http_server_close(struct http_server *server)
         drop_peer(server, &server->peers);
     }
     reactor_timer_done(&server->sweep);
+    buf_done(&server->description);
     if (server->has_reader) {
         service_reader_close(&server->reader);
     }

@@ -96,6 +96,17 @@ static const struct management_operation *operation_of(enum management_op op)
     return &operations[op];
 }
 
+struct management_traits management_traits_of(enum management_op op)
+{
+    const struct management_operation *operation = operation_of(op);
+
+    return (struct management_traits){.status = operation->status,
+                                      .of_device = operation->of_device,
+                                      .needs_body = operation->needs_body,
+                                      .heeds_version = operation->heeds_version,
+                                      .has_etag = operation->has_etag || operation->fetch != NULL};
+}
+
 /* ---- responses ---- */
 
 void management_response_init(struct management_response *response)

@@ -32,6 +32,17 @@ enum management_op {
     MANAGEMENT_CREDENTIALS_UPDATE,
 };
 
+/* What a client may expect of an operation. */
+struct management_traits {
+    int status;     /* of success */
+    bool of_device; /* or of its credentials */
+    bool needs_body;
+    bool heeds_version; /* If-Match counts */
+    bool has_etag;
+};
+
+struct management_traits management_traits_of(enum management_op op);
+
 struct management_request {
     enum management_op op;
     struct span tenant_id; /* percent-decoded; empty in a create: one is generated */
