@@ -42,6 +42,10 @@ static void every_kind_is_taken_and_put_in_normal_form(void **state)
         {PASSWORD("\"pwd-plain\":\"\",\"pwd-hash\":\"h\",\"hash-function\":\"sha-256\","
                   "\"salt\":\"s\""),
          PASSWORD("\"hash-function\":\"sha-256\",\"pwd-hash\":\"h\",\"salt\":\"s\"")},
+        {PASSWORD("\"id\":\"a\",\"pwd-plain\":\"\",\"pwd-hash\":\"\",\"hash-function\":\"\""),
+         PASSWORD("\"id\":\"a\"")},
+        {PASSWORD("\"id\":null,\"pwd-plain\":\"p\",\"salt\":null"),
+         PASSWORD("\"pwd-plain\":\"p\"")},
         {PASSWORD("\"hash-function\":\"bcrypt\",\"pwd-hash\":\"" HASH "\""),
          PASSWORD("\"hash-function\":\"bcrypt\",\"pwd-hash\":\"" HASH "\"")},
         {PASSWORD("\"hash-function\":\"BCRYPT\",\"pwd-hash\":\"anything\""),

@@ -148,6 +148,36 @@ static void type_and_auth_id_belong_to_one_device(void **state)
     put("d", "[" PSK("a") "]", 204);
 }
 
+static void what_is_refused_changes_nothing(void **state)
+{
+    static const char *const wrong[] = {
+        "{}",
+        "[1]",
+        "",
+        "[" PSK("a") "," PSK("a") "]",
+        "[" PSK("a") "," PSK("taken") "]",
+        "[" SET("psk", "a", "{\"id\":\"unknown\"}") "]",
+        "[" SET("psk", "b",
+                "{\"key\":\"AA==\",\"not-before\":\"2026-01-02T00:00:00Z\","
+                "\"not-after\":\"2026-01-01T00:00:00Z\"}") "]",
+        "[" SET("hashed-password", "p", "{\"pwd-plain\":\"x\"},{\"pwd-hash\":\"h\"}") "]"};
+    char version[UUID_TEXT_LEN + 1];
+    char again[UUID_TEXT_LEN + 1];
+
+    (void)state;
+    put("o", "[" PSK("taken") "]", 204);
+    put("d", "[" PSK("a") "]", 204);
+    read_version(version);
+    for (size_t i = 0; i < DOCUMENTS_COUNT(wrong); i++) {
+        ask(&office, CREDENTIALS(UPDATE, "T1") = "d", .body = wrong[i]);
+        assert_true(office.response.status == 400 || office.response.status == 409);
+        assert_false(office.response.has_etag);
+    }
+    assert_shown("d", "[" PSK_SHOWN("a") "]");
+    read_version(again);
+    assert_string_equal(again, version);
+}
+
 static void what_is_missing_is_told(void **state)
 {
     (void)state;
@@ -298,6 +328,7 @@ int main(void)
                                         open_office, close_office),
         cmocka_unit_test_setup_teardown(type_and_auth_id_belong_to_one_device, open_office,
                                         close_office),
+        cmocka_unit_test_setup_teardown(what_is_refused_changes_nothing, open_office, close_office),
         cmocka_unit_test_setup_teardown(what_is_missing_is_told, open_office, close_office),
         cmocka_unit_test_setup_teardown(a_limit_counts_credentials_and_comes_before_the_device,
                                         open_office, close_office),

@@ -1,5 +1,6 @@
 #include "support/test.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -89,6 +90,8 @@ static void names_of_tenants_are_unique(void **state)
     assert_int_equal(office.response.status, 201); /* another's alias as an id is fine */
     ask(&office, TENANT(UPDATE) = "one", .body = "{\"alias\":\"one\"}");
     assert_error(&office, 409, "alias-taken");
+    ask(&office, TENANT(UPDATE) = "one", .body = "{\"alias\":\"one\"}", .if_match = "stale");
+    assert_error(&office, 412, "version-mismatch"); /* looked at before the alias */
     ask(&office, TENANT(READ) = "one");
     assert_response(&office, 200, "{\"alias\":\"two\"}");
     ask(&office, TENANT(UPDATE) = "T1", .body = "{\"alias\":\"one\",\"enabled\":true}");
@@ -161,6 +164,58 @@ static void a_tenant_may_trust_several_cas_of_one_name(void **state)
     assert_error(&office, 409, "ca-taken");
 }
 
+static const char *id_of_first_ca(void)
+{
+    static char id[UUID_TEXT_LEN + 1];
+    json_t *tenant;
+    json_t *cas;
+
+    ask(&office, TENANT(READ) = "T1");
+    tenant = json_loadb(office.response.body.ptr, office.response.body.len, 0, NULL);
+    cas = json_object_get(tenant, "trusted-ca");
+    (void)snprintf(id, sizeof(id), "%s",
+                   json_string_value(json_object_get(json_array_get(cas, 0), "id")));
+    json_decref(tenant);
+    return id;
+}
+
+static void a_ca_without_an_id_gets_a_new_one_at_each_update(void **state)
+{
+    char first[UUID_TEXT_LEN + 1];
+    struct uuid id;
+
+    (void)state;
+    ask(&office, TENANT(CREATE) = "T1", .body = WITH_CA(""));
+    (void)snprintf(first, sizeof(first), "%s", id_of_first_ca());
+    assert_true(uuid_parse(span_cstr(first), &id));
+    ask(&office, TENANT(UPDATE) = "T1", .body = WITH_CA(""));
+    assert_string_not_equal(id_of_first_ca(), first);
+    ask(&office, TENANT(UPDATE) = "T1",
+        .body = "{\"trusted-ca\":[{\"id\":\"mine\",\"cert\":\"@CERT@\"}]}");
+    assert_string_equal(id_of_first_ca(), "mine");
+}
+
+static void what_is_refused_changes_nothing(void **state)
+{
+    static const char *const wrong[] = {
+        "{\"alias\":\"A\"}", "{\"alias\":\"two\"}", WITH_CA(""), "{\"nope\":1}", "[]", ""};
+    char version[UUID_TEXT_LEN + 1];
+
+    (void)state;
+    ask(&office, TENANT(CREATE) = "T2",
+        .body = "{\"alias\":\"two\",\"trusted-ca\":[{\"cert\":\"@CERT@\"}]}");
+    ask(&office, TENANT(CREATE) = "T1", .body = "{\"ext\":{\"kept\":true}}");
+    (void)snprintf(version, sizeof(version), "%s", office_etag(&office));
+    for (size_t i = 0; i < DOCUMENTS_COUNT(wrong); i++) {
+        ask(&office, TENANT(UPDATE) = "T1", .body = wrong[i]);
+        assert_true(office.response.status == 400 || office.response.status == 409);
+        assert_false(office.response.has_etag);
+    }
+    ask(&office, TENANT(READ) = "T1");
+    assert_response(&office, 200, "{\"ext\":{\"kept\":true}}");
+    assert_string_equal(office_etag(&office), version);
+}
+
 static void a_version_is_matched_bare_or_quoted(void **state)
 {
     static const struct {
@@ -210,6 +265,9 @@ int main(void)
                                         close_office),
         cmocka_unit_test_setup_teardown(a_tenant_may_trust_several_cas_of_one_name, open_office,
                                         close_office),
+        cmocka_unit_test_setup_teardown(a_ca_without_an_id_gets_a_new_one_at_each_update,
+                                        open_office, close_office),
+        cmocka_unit_test_setup_teardown(what_is_refused_changes_nothing, open_office, close_office),
         cmocka_unit_test_setup_teardown(a_version_is_matched_bare_or_quoted, open_office,
                                         close_office),
     };

@@ -71,6 +71,11 @@ static void every_member_is_taken_and_put_in_normal_form(void **state)
          VOLUME(SINCE ",\"period\":{\"mode\":\"monthly\"}")},
         {VOLUME(SINCE ",\"max-bytes\":-1,\"period\":{\"mode\":\"DAYS\",\"no-of-days\":\"30\"}"),
          VOLUME(SINCE ",\"period\":{\"mode\":\"days\",\"no-of-days\":30},\"max-bytes\":-1")},
+        {VOLUME(SINCE ",\"period\":{\"mode\":\"monthly\",\"no-of-days\":5}"),
+         VOLUME(SINCE ",\"period\":{\"mode\":\"monthly\",\"no-of-days\":5}")},
+        {VOLUME("\"effective-since\":\"+10000-01-01T00:00:00Z\""),
+         VOLUME("\"effective-since\":\"+10000-01-01T00:00:00Z\","
+                "\"period\":{\"mode\":\"monthly\"}")},
         {VOLUME(SINCE ",\"max-bytes\":0,\"period\":{\"mode\":\"unknown\",\"no-of-days\":0}"),
          VOLUME(SINCE ",\"period\":{\"mode\":\"unknown\"}")},
         {RESOURCES("\"connection-duration\":{" SINCE ",\"max-minutes\":\"9\"}"),
