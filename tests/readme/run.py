@@ -91,12 +91,19 @@ class Readme:
         printed = re.findall(r"([a-z.-]+)=\d", text)
         self.check("the ready line names the same ports", printed == list(self.ports), self.ports)
 
-    def curl(self, text):
-        command = text.replace("registry.example:8443", "localhost:" + self.ports["http.tls-listen"].split(":")[1])
-        command = command.replace("curl ", "curl -sS --fail-with-body --cacert ca.pem ", 1)
-        run = self.run(["bash", "-c", command], env={**os.environ, "PASSWORD": "admin-secret"})
-        self.check("curl creates a tenant", run.returncode == 0 and '"id":"acme"' in run.stdout,
-                   run.stdout + run.stderr)
+    def curl(self, name, text, *expected):
+        """A block of commands, each of which must succeed; together they print what is expected."""
+        commands = text.replace("registry.example:8443", "localhost:" + self.ports["http.tls-listen"].split(":")[1])
+        script = 'set -eu\ncurl() { command curl -sS --fail-with-body --cacert ca.pem "$@"; }\n' + commands
+        run = self.run(["bash", "-c", script], env={**os.environ, "PASSWORD": "admin-secret"})
+        missing = [part for part in expected if part not in run.stdout]
+        self.check(name, run.returncode == 0 and not missing, f"{missing} {run.stdout} {run.stderr}")
+        return run.stdout
+
+    def manage(self, text):
+        shown = self.curl("curl manages tenants, devices, credentials", text, '{"id":"plant"}', '{"id":"sensor-1"}',
+                          '"via":["gateway-1"]', '"type":"hashed-password"', '"type":"psk"', '"total":1')
+        self.check("no secret is shown", not any(secret in shown for secret in ("horse", "$2a$", "a2V5")), shown)
 
     def probe(self, text):
         port = self.ports["amqp.tls-listen"].split(":")[1]
@@ -139,8 +146,12 @@ class Readme:
                 self.serve(*text.strip().split("\n"))
             elif text.startswith("event=ready"):
                 self.ready_line(text)
+            elif text.startswith("curl ") and "openapi.json" in text:
+                self.curl("curl reads the description", text, '"openapi":"3.0.3"')
             elif text.startswith("curl "):
-                self.curl(text)
+                self.curl("curl creates a tenant", text, '"id":"acme"')
+            elif text.startswith("api="):
+                self.manage(text)
             elif text.startswith("koseki probe"):
                 self.probe(text)
             else:
