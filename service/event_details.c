@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "service/json_text.h"
+#include "service/tenant_members.h"
 #include "store/store.h"
 
 /* Most tenants have neither, and a document with many CAs is long: look before it is parsed. */
@@ -26,11 +27,11 @@ static int64_t smaller(int64_t one, int64_t other)
 static enum ks_status read(const json_t *tenant, struct arena *arena, struct event_details *out,
                            struct ks_failure *why)
 {
-    json_t *defaults = json_object_get(tenant, "defaults");
-    const json_t *limits = json_object_get(tenant, "resource-limits");
+    json_t *defaults = tenant_at(tenant, TENANT_DEFAULTS);
+    const json_t *limits = tenant_at(tenant, TENANT_RESOURCE_LIMITS);
 
     out->ttl_s = smaller(positive(json_object_get(defaults, "ttl")),
-                         positive(json_object_get(limits, "max-ttl")));
+                         positive(resource_at(limits, RESOURCE_MAX_TTL)));
     return json_object_size(defaults) > 0 ? json_text_render(arena, defaults, &out->defaults, why)
                                           : KS_OK;
 }

@@ -2,6 +2,7 @@
 #include "service/management_job.h"
 #include "service/reasons.h"
 #include "service/tenant_document.h"
+#include "service/tenant_members.h"
 
 enum ks_status management_tenant_prepare(struct management_job *job, struct span body,
                                          struct ks_failure *why)
@@ -70,7 +71,7 @@ static enum ks_status check_cas(struct store_txn *txn, const struct store_tenant
 static bool asks_to_invalidate(const struct management_job *job)
 {
     return json_is_true(
-        json_object_get(json_object_get(job->document, "ext"), "invalidate-cache-on-update"));
+        json_object_get(tenant_at(job->document, TENANT_EXT), "invalidate-cache-on-update"));
 }
 
 /* What an adapter must not go on believing until its cache lets go of it. */

@@ -1,13 +1,15 @@
 /* By certificate: a device that shows one of a trusted CA, with its credential. */
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "service/credential_answer.h"
 #include "service/credential_document.h"
+#include "service/credential_members.h"
 #include "service/device_document.h"
+#include "service/device_members.h"
+#include "service/json_text.h"
 #include "service/provisioning_kind.h"
 #include "service/reasons.h"
 #include "service/service.h"
@@ -137,15 +139,15 @@ static void comment_make(const struct provisioning_details *details, struct comm
 static json_t *make_document(const struct provisioning_details *details, const struct store_ca *ca)
 {
     struct comment comment;
-    json_t *document;
+    json_t *document = json_text_must(json_object());
 
     comment_make(details, &comment);
-    document = json_pack("{s:b, s:{s:s}}", "enabled", 1, "ext", "comment", comment.text);
-    if (document == NULL ||
-        ((ca->flags & STORE_CA_AS_GATEWAY) != 0 &&
-         json_object_set_new(document, "authorities",
-                             json_pack("[s]", DEVICE_AUTHORITY_PROVISION)) != 0)) {
-        abort(); /* memory is gone: nothing in it comes from outside */
+    (void)device_put(document, DEVICE_ENABLED, json_true());
+    (void)device_put(document, DEVICE_EXT,
+                     json_text_must(json_pack("{ss}", "comment", comment.text)));
+    if ((ca->flags & STORE_CA_AS_GATEWAY) != 0) {
+        (void)device_put(document, DEVICE_AUTHORITIES,
+                         json_text_must(json_pack("[s]", DEVICE_AUTHORITY_PROVISION)));
     }
     return document;
 }
@@ -178,9 +180,11 @@ static enum ks_status put_credential(struct provisioning_details *details, struc
 
     comment_make(details, &comment);
     uuid_format(&details->secret_id, secret_id);
-    stored =
-        json_pack("{s:s, s:s%, s:b, s:s, s:[{s:s}]}", "type", type_x509.ptr, "auth-id", auth_id.ptr,
-                  auth_id.len, "enabled", 1, "comment", comment.text, "secrets", "id", secret_id);
+    stored = json_pack("{s:s, s:s%, s:b, s:s, s:[{s:s}]}", credential_name(CREDENTIAL_TYPE),
+                       type_x509.ptr, credential_name(CREDENTIAL_AUTH_ID), auth_id.ptr, auth_id.len,
+                       credential_name(CREDENTIAL_ENABLED), 1, credential_name(CREDENTIAL_COMMENT),
+                       comment.text, credential_name(CREDENTIAL_SECRETS), secret_name(SECRET_ID),
+                       secret_id);
     if (stored == NULL) {
         return ks_fail(why, KS_INVALID, REASON_BAD_REQUEST, "the auth-id is no UTF-8 text");
     }

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "service/device_members.h"
 #include "service/ids.h"
 #include "service/json_text.h"
 #include "service/provisioning_kind.h"
@@ -60,10 +61,10 @@ static json_t *make_document(const struct store_device *gateway)
     json_t *groups = groups_of(gateway);
 
     (void)json_array_append_new(via, json_text_new(gateway->id));
-    (void)json_object_set_new(document, "enabled", json_true());
-    (void)json_object_set_new(document, "via", via);
+    (void)device_put(document, DEVICE_ENABLED, json_true());
+    (void)device_put(document, DEVICE_VIA, via);
     if (json_array_size(groups) > 0) {
-        (void)json_object_set(document, "viaGroups", groups);
+        (void)device_put(document, DEVICE_VIA_GROUPS, json_incref(groups));
     }
     json_decref(groups);
     return document;
