@@ -94,6 +94,23 @@ static int take_option(const struct command *command, int code, struct command_o
     return EXIT_OK;
 }
 
+/* What stands behind or between the options, which getopt has moved to the end. */
+static int take_operand(const struct command *command, int argc, char **argv,
+                        struct command_options *out)
+{
+    char text[64];
+
+    if (command->operand == NULL) {
+        return optind < argc ? usage(command, "it takes options only") : EXIT_OK;
+    }
+    if (argc - optind != 1 || argv[optind][0] == '\0') {
+        (void)snprintf(text, sizeof(text), "it takes one %s", command->operand);
+        return usage(command, text);
+    }
+    out->operand = argv[optind];
+    return EXIT_OK;
+}
+
 /* -1: help was asked for and printed. */
 int command_parse(const struct command *command, int argc, char **argv, struct command_options *out)
 {
@@ -111,10 +128,7 @@ int command_parse(const struct command *command, int argc, char **argv, struct c
             return exit_code;
         }
     }
-    if (optind < argc) {
-        return usage(command, "it takes options only");
-    }
-    return EXIT_OK;
+    return take_operand(command, argc, argv, out);
 }
 
 static void print_problem(void *arg, const char *place, const char *text)

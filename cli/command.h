@@ -29,6 +29,7 @@ struct command_options {
     const char *tenant;
     const char *type;
     const char *auth_id;
+    const char *operand; /* what stands beside the options */
 };
 
 struct command {
@@ -36,7 +37,8 @@ struct command {
     const char *usage; /* options, as --help shows them */
     const char *help;
     int (*run)(const struct command_options *options);
-    const char *allowed; /* options it takes, as short codes of command_options.c */
+    const char *allowed; /* options it takes, as short codes of command.c */
+    const char *operand; /* the one word it takes beside options; NULL: none */
 };
 
 /* Reads the options of `command`; EXIT_OK, or the code to exit with after what was printed. */
@@ -53,3 +55,5 @@ int command_probe(const struct command_options *options);
 int command_hash_password(const struct command_options *options);
 int command_stat(const struct command_options *options);
 int command_export(const struct command_options *options);
+int command_import(const struct command_options *options);
+int command_backup(const struct command_options *options);

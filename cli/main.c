@@ -9,25 +9,31 @@
 
 static const struct command commands[] = {
     {"serve", "[--config FILE] [--set KEY=VALUE]...", "Runs the service in the foreground.",
-     command_serve, "cs"},
+     command_serve, "cs", NULL},
     {"check-config", "[--config FILE] [--set KEY=VALUE]...",
      "Reads the configuration, certificates and accounts and prints what is wrong.",
-     command_check_config, "cs"},
+     command_check_config, "cs", NULL},
     {"probe",
      "--connect HOST:PORT [--tls --ca FILE] --username U --password-file F\n"
      "                    (--cert DEVICE.pem | --tenant T --type TYPE --auth-id ID) [--json]",
      "Does what a protocol adapter does at a device's login. Exit code 0: logged in, 1: refused,\n"
      "2: unreachable.",
-     command_probe, "csCAUPDTYIjt"},
+     command_probe, "csCAUPDTYIjt", NULL},
     {"hash-password", "[--config FILE] [--set KEY=VALUE]...",
      "Reads a password from standard input and prints its bcrypt hash.", command_hash_password,
-     "cs"},
+     "cs", NULL},
     {"stat", "[--verify] [--config FILE] [--set KEY=VALUE]...",
      "Counts and sizes of the store; --verify cross-checks all of it. Works beside the service.",
-     command_stat, "csv"},
+     command_stat, "csv", NULL},
     {"export", "[--config FILE] [--set KEY=VALUE]...",
      "Prints the whole registry as JSON lines, hashes and keys included. Works beside the service.",
-     command_export, "cs"},
+     command_export, "cs", NULL},
+    {"import", "FILE|- [--config FILE] [--set KEY=VALUE]...",
+     "Reads what export printed into an empty store; - is standard input. Not beside the service.",
+     command_import, "cs", "FILE, or - for standard input"},
+    {"backup", "DEST [--config FILE] [--set KEY=VALUE]...",
+     "Makes the folder DEST with a compact copy of the store. Works beside the service.",
+     command_backup, "cs", "DEST, a folder to be made"},
 };
 
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/command.h"
+#include "store/lmdb/lmdb_free.h"
 #include "store/lmdb/lmdb_kv.h"
 #include "store/store.h"
 
@@ -13,7 +14,7 @@ static void print_found(const char *text, void *arg)
     (void)printf("inconsistent: %s\n", text);
 }
 
-static enum ks_status print_stat(struct store_txn *txn, struct ks_failure *why)
+static enum ks_status print_stat(struct store_txn *txn, uint64_t bytes_free, struct ks_failure *why)
 {
     struct store_stat stat;
     char instance[UUID_TEXT_LEN + 1];
@@ -26,23 +27,29 @@ static enum ks_status print_stat(struct store_txn *txn, struct ks_failure *why)
     (void)printf("tenants: %" PRIu64 "\ndevices: %" PRIu64 "\ncredentials: %" PRIu64
                  "\noutbox-events: %" PRIu64 "\noutbox-notifications: %" PRIu64
                  "\noutbox-parked: %" PRIu64 "\noutbox-dropped: %" PRIu64 "\npurging: %" PRIu64
-                 "\nbytes-used: %" PRIu64 "\nbytes-map: %" PRIu64 "\ninstance: %s\n",
+                 "\nbytes-used: %" PRIu64 "\nbytes-free: %" PRIu64 "\nbytes-map: %" PRIu64
+                 "\ninstance: %s\n",
                  stat.tenants, stat.devices, stat.credentials, stat.outbox.waiting[STORE_EVENTS],
                  stat.outbox.waiting[STORE_NOTIFICATIONS], stat.outbox.parked, stat.outbox.dropped,
-                 stat.purging, stat.bytes_used, stat.bytes_map, instance);
+                 stat.purging, stat.bytes_used, bytes_free, stat.bytes_map, instance);
     return KS_OK;
 }
 
-static enum ks_status look(struct store *store, bool verify, struct ks_failure *why)
+static enum ks_status look(struct store *store, struct kv *kv, bool verify, struct ks_failure *why)
 {
     struct store_txn *txn = NULL;
-    enum ks_status st = store_reader_open(store, &txn, why);
+    uint64_t bytes_free = 0;
+    enum ks_status st = lmdb_free_bytes(kv, &bytes_free, why);
+
+    if (st == KS_OK) {
+        st = store_reader_open(store, &txn, why);
+    }
 
     if (st == KS_OK) {
         st = store_reader_renew(txn, why);
     }
     if (st == KS_OK) {
-        st = print_stat(txn, why);
+        st = print_stat(txn, bytes_free, why);
     }
     if (st == KS_OK && verify) {
         st = store_verify(txn, print_found, NULL, why);
@@ -75,7 +82,7 @@ int command_stat(const struct command_options *options)
             st = store_open(&store, kv, &why);
         }
         if (st == KS_OK) {
-            st = look(store, options->verify, &why);
+            st = look(store, kv, options->verify, &why);
         }
         if (st != KS_OK) {
             (void)fprintf(stderr, "koseki stat: %s\n", why.text);

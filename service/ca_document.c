@@ -13,6 +13,27 @@
 
 /* ---- reading ---- */
 
+/* The subject as it was taken from a certificate, whose text need not be one that can be read
+ * (docs/names.md): it stays, or what is shown of a tenant could not be set again. */
+static bool is_of_certificate(const json_t *ca)
+{
+    const json_t *bytes = json_object_get(ca, "subject-dn-bytes");
+    struct arena arena;
+    struct buf dn;
+    bool same;
+
+    if (bytes == NULL) {
+        return false;
+    }
+    arena_init(&arena);
+    buf_init(&dn, 0);
+    same = dn_from_der(member_binary_bytes(&arena, bytes), &dn, NULL) == KS_OK &&
+           span_eq(buf_span(&dn), json_text_of(json_object_get(ca, "subject-dn")));
+    buf_done(&dn);
+    arena_done(&arena);
+    return same;
+}
+
 static enum ks_status normalize_dn(const struct member_path *at, json_t *ca, struct ks_failure *why)
 {
     const json_t *given = ca_at(ca, CA_SUBJECT_DN);
@@ -20,7 +41,7 @@ static enum ks_status normalize_dn(const struct member_path *at, json_t *ca, str
     struct buf dn;
     enum ks_status st;
 
-    if (given == NULL) {
+    if (given == NULL || is_of_certificate(ca)) {
         return KS_OK;
     }
     buf_init(&dn, 0);

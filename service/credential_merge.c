@@ -140,6 +140,45 @@ static enum ks_status merge_credential(const struct member_path *up, json_t *cre
     return KS_OK;
 }
 
+static enum ks_status complete_secret(const struct member_path *at, json_t *secret,
+                                      const char *essence, struct ks_failure *why)
+{
+    struct uuid id;
+
+    if (essence != NULL && json_object_get(secret, essence) == NULL) {
+        return member_refuse_member(at, essence, why, "is required");
+    }
+    if (json_object_get(secret, "id") == NULL) {
+        id = uuid_random();
+        set_id(secret, &id);
+    }
+    return KS_OK;
+}
+
+enum ks_status credential_complete(json_t *set, struct ks_failure *why)
+{
+    json_t *credential;
+    size_t i;
+
+    json_array_foreach (set, i, credential) {
+        const struct member_path up = {.index = i};
+        const struct member_path list = {.up = &up, .name = "secrets"};
+        const char *essence = essence_of(credential);
+        json_t *secret;
+        size_t k;
+
+        json_array_foreach (json_object_get(credential, "secrets"), k, secret) {
+            const struct member_path at = {.up = &list, .index = k};
+            enum ks_status st = complete_secret(&at, secret, essence, why);
+
+            if (st != KS_OK) {
+                return st;
+            }
+        }
+    }
+    return KS_OK;
+}
+
 enum ks_status credential_merge(const json_t *set, const json_t *stored, const struct uuid *ids,
                                 json_t **out, struct ks_failure *why)
 {

@@ -22,3 +22,7 @@
 KS_MUST_CHECK enum ks_status credential_merge(const json_t *set, const json_t *stored,
                                               const struct uuid *ids, json_t **out,
                                               struct ks_failure *why);
+
+/* A set that stands for itself, as an import brings it: every secret must have its content, those
+ * without an id get one. No password may be in clear. */
+KS_MUST_CHECK enum ks_status credential_complete(json_t *set, struct ks_failure *why);

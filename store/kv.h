@@ -64,6 +64,10 @@ struct kv_engine {
     /* Inserts or replaces: room for `len` bytes, to be filled before the next call on txn. */
     enum ks_status (*put)(struct kv_txn *txn, enum kv_table table, struct span key, size_t len,
                           char **room, struct ks_failure *why);
+    /* As put, for a key behind all others of its table: KS_EXISTS (nothing written) for another.
+     * Filled so, pages are full and written once: for a store that is being loaded. */
+    enum ks_status (*append)(struct kv_txn *txn, enum kv_table table, struct span key, size_t len,
+                             char **room, struct ks_failure *why);
     enum ks_status (*del)(struct kv_txn *txn, enum kv_table table, struct span key,
                           struct ks_failure *why);
     /* The first entry whose key is >= `from`, of at most KV_KEY_MAX + 1 bytes (a key and a NUL:

@@ -6,15 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/lock.h"
 #include "base/log.h"
 #include "store/kv.h"
+#include "store/lmdb/lmdb_env.h"
 #include "store/lmdb/lmdb_file.h"
+#include "store/lmdb/lmdb_folder.h"
 
 enum { MIN_FREE_LEAST = 1 << 20 };
 
@@ -38,7 +38,7 @@ struct lmdb_kv {
     uint64_t min_free;
     int lock_fd; /* -1: read-only */
     bool read_only;
-    char dir[4096];
+    char dir[LMDB_PATH_MAX];
 };
 
 struct kv_txn {
@@ -292,6 +292,23 @@ static enum ks_status put(struct kv_txn *txn, enum kv_table table, struct span k
     return KS_OK;
 }
 
+static enum ks_status append(struct kv_txn *txn, enum kv_table table, struct span key, size_t len,
+                             char **room, struct ks_failure *why)
+{
+    MDB_val k = val_of(key);
+    MDB_val v = {.mv_size = len};
+    int rc = mdb_put(txn->mdb, txn->env->table[table], &k, &v, MDB_RESERVE | MDB_APPEND);
+
+    if (rc == MDB_KEYEXIST) {
+        return ks_fail(why, KS_EXISTS, NULL, "an entry is not behind all others");
+    }
+    if (rc != 0) {
+        return lmdb_fail(txn->kv, rc, "cannot write", why);
+    }
+    *room = v.mv_data;
+    return KS_OK;
+}
+
 static enum ks_status del(struct kv_txn *txn, enum kv_table table, struct span key,
                           struct ks_failure *why)
 {
@@ -373,50 +390,12 @@ void lmdb_kv_check_readers(struct kv *kv)
 
 /* ---- opening ---- */
 
-/* One serving process a folder. LMDB itself would allow several, each with a writer thread. */
-static enum ks_status take_folder(struct lmdb_kv *lmdb, struct ks_failure *why)
-{
-    char path[sizeof(lmdb->dir) + 16];
-
-    if (mkdir(lmdb->dir, 0700) != 0 && errno != EEXIST) {
-        return ks_fail(why, KS_IO, NULL, "cannot make the data folder %s: %s", lmdb->dir,
-                       ks_errno_text(errno));
-    }
-    (void)snprintf(path, sizeof(path), "%s/koseki.lock", lmdb->dir);
-    lmdb->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (lmdb->lock_fd < 0) {
-        return ks_fail(why, KS_IO, NULL, "cannot open %s: %s", path, ks_errno_text(errno));
-    }
-    if (flock(lmdb->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        return ks_fail(why, KS_BUSY, "data-dir-in-use",
-                       "the data folder %s is served by another process", lmdb->dir);
-    }
-    return KS_OK;
-}
-
-/* Whether some process has taken the folder. */
-static bool is_served(const struct lmdb_kv *lmdb)
-{
-    char path[sizeof(lmdb->dir) + 16];
-    bool served;
-    int fd;
-
-    (void)snprintf(path, sizeof(path), "%s/koseki.lock", lmdb->dir);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return false;
-    }
-    served = flock(fd, LOCK_SH | LOCK_NB) != 0;
-    close(fd);
-    return served;
-}
-
 static enum ks_status check_file(const struct lmdb_kv *lmdb, struct ks_failure *why)
 {
     char path[sizeof(lmdb->dir) + 16];
     enum ks_status st;
 
-    if (lmdb->read_only && is_served(lmdb)) {
+    if (lmdb->read_only && lmdb_folder_is_taken(lmdb->dir)) {
         return KS_OK; /* who serves it has looked, and may be writing it now */
     }
     (void)snprintf(path, sizeof(path), "%s/data.mdb", lmdb->dir);
@@ -460,7 +439,8 @@ static enum ks_status open_tables(struct lmdb_kv *lmdb, struct ks_failure *why)
 static enum ks_status open_env(struct lmdb_kv *lmdb, const struct lmdb_kv_options *options,
                                struct ks_failure *why)
 {
-    unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (options->read_only ? MDB_RDONLY : 0);
+    unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (options->read_only ? MDB_RDONLY : 0) |
+                     (options->unseen ? MDB_NOSYNC : 0);
     char text[sizeof(lmdb->dir) + 64];
     int rc = mdb_env_create(&lmdb->env.mdb);
 
@@ -499,6 +479,7 @@ enum ks_status lmdb_kv_open(struct kv **out, const struct lmdb_kv_options *optio
         .abort = end_txn,
         .get = get,
         .put = put,
+        .append = append,
         .del = del,
         .seek = seek,
         .stat = stat_of,
@@ -521,7 +502,10 @@ enum ks_status lmdb_kv_open(struct kv **out, const struct lmdb_kv_options *optio
         st = ks_fail(why, KS_INVALID, NULL, "the path of the data folder is too long");
     }
     if (st == KS_OK && !options->read_only) {
-        st = take_folder(lmdb, why);
+        st = lmdb_folder_take(lmdb->dir, &lmdb->lock_fd, why);
+    }
+    if (st == KS_OK && !options->read_only) {
+        st = lmdb_folder_sweep(lmdb->dir, why);
     }
     if (st == KS_OK) {
         st = check_file(lmdb, why);
@@ -544,4 +528,14 @@ enum ks_status lmdb_kv_open(struct kv **out, const struct lmdb_kv_options *optio
 void lmdb_kv_close(struct kv *kv)
 {
     close_kv(kv);
+}
+
+MDB_env *lmdb_env_of(struct kv *kv)
+{
+    return lmdb_of(kv)->env.mdb;
+}
+
+enum ks_status lmdb_env_fail(struct kv *kv, int rc, const char *what, struct ks_failure *why)
+{
+    return lmdb_fail(lmdb_of(kv), rc, what, why);
 }

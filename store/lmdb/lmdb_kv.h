@@ -2,10 +2,10 @@
  * lmdb_kv: the kv engine on LMDB. The only folder that includes <lmdb.h>.
  *
  * The environment is opened once per process with MDB_NOTLS and MDB_NORDAHEAD, never with
- * MDB_WRITEMAP, MDB_NOSYNC or MDB_NOMETASYNC; its map is sized at start and never grown while
- * serving. Stale readers are cleared at open and when the reader table is full. After a failed
- * write of a meta page, look-ups go on in a second, read-only environment; nothing is written any
- * more.
+ * MDB_WRITEMAP or MDB_NOMETASYNC, and with MDB_NOSYNC only while nobody can see it; its map is
+ * sized at start and never grown while serving. Stale readers are cleared at open and when the
+ * reader table is full. After a failed write of a meta page, look-ups go on in a second, read-only
+ * environment; nothing is written any more.
  *
  * Errors: KS_IO if the folder or file cannot be read; KS_BUSY "busy" if all readers' slots are
  *         taken, also after stale ones were cleared; KS_BUSY "data-dir-in-use" if another process
@@ -27,6 +27,7 @@ struct lmdb_kv_options {
     uint64_t min_free; /* of the file system: with less than this EIO means a full disk */
     unsigned max_readers;
     bool read_only; /* for stat and export beside a serving process */
+    bool unseen;    /* nothing is synced: what a load fills and nobody sees (lmdb_load.h) */
 };
 
 KS_MUST_CHECK enum ks_status lmdb_kv_open(struct kv **out, const struct lmdb_kv_options *options,

@@ -123,6 +123,20 @@ class Readme:
             self.check(f"link {path}", (ROOT / path).exists())
         run = self.run([self.binary, "stat", "--verify", "--config", "koseki.yaml"])
         self.check("stat --verify", run.returncode == 0, run.stdout + run.stderr)
+        self.copies(re.findall(r"^\| `koseki ((?:backup|export|import) [^`]*)`", text, re.M))
+
+    def copies(self, commands):
+        """Backup, export and import as the table of commands names them; each gives the same export again."""
+        self.check("backup, export, import are there", [c.split()[0] for c in commands] == ["backup", "export", "import"])
+        exports = []
+        for command in commands:
+            at = "restored" if command.startswith("import") else "data"
+            line = f"{self.binary} " + command.replace("FILE", "lines").replace("DEST", "saved")
+            run = self.run(["bash", "-c", f"{line} --config koseki.yaml --set data-dir={at}"])
+            self.check(command, run.returncode == 0, run.stdout + run.stderr)
+        for at in ("data", "saved", "restored"):
+            exports.append(self.run([self.binary, "export", "--set", f"data-dir={at}"]).stdout)
+        self.check("all copies are equal", exports[0] and len(set(exports)) == 1, "\n".join(exports))
 
     def quickstart(self, text):
         commands = text.split()

@@ -30,7 +30,8 @@ class Commands(unittest.TestCase):
         self.assertEqual(run("--help").returncode, 0)
         self.assertIn("amqp.listen", run("--help").stdout)
         self.assertRegex(run("--version").stdout, r"^koseki \d+\.\d+\.\d+\n$")
-        for command in ("serve", "check-config", "probe", "hash-password", "stat", "export"):
+        for command in ("serve", "check-config", "probe", "hash-password", "stat", "export", "import",
+                        "backup"):
             self.assertEqual(run(command, "--help").returncode, 0)
 
     def test_usage_errors_are_64(self):

@@ -1,5 +1,6 @@
 #include "support/test.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/base64.h"
@@ -503,6 +504,33 @@ static void what_was_read_is_read_again_as_the_same(void **state)
     arena_done(&arena);
 }
 
+/* "DC=ü" is printed of a certificate's UTF8String, but Java reads it as an IA5String: "DC=?". */
+static void the_name_of_a_certificate_stays_as_it_was_printed(void **state)
+{
+    static const struct {
+        const char *bytes;
+        const char *kept;
+    } cases[] = {
+        {"MBQxEjAQBgoJkiaJk/IsZAEZDALDvA==", "DC=\xC3\xBC"}, {"@DN@", "DC=?"}, {"AAAA", "DC=?"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char body[512];
+        json_t *document;
+
+        (void)snprintf(body, sizeof(body),
+                       "{\"trusted-ca\":[{\"subject-dn\":\"DC=\xC3\xBC\",\"public-key\":\"@KEY@\","
+                       "\"algorithm\":\"EC\"," FROM "," UNTIL ",\"subject-dn-bytes\":\"%s\"}]}",
+                       cases[i].bytes);
+        document = documents_read(tenant_document_read, body);
+        assert_string_equal(
+            json_string_value(json_object_get(
+                json_array_get(json_object_get(document, "trusted-ca"), 0), "subject-dn")),
+            cases[i].kept);
+        json_decref(document);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -516,6 +544,7 @@ int main(void)
         cmocka_unit_test(management_members_stay_inside),
         cmocka_unit_test(each_ca_is_a_segment_without_its_id),
         cmocka_unit_test(what_was_read_is_read_again_as_the_same),
+        cmocka_unit_test(the_name_of_a_certificate_stays_as_it_was_printed),
     };
     int failed;
 

@@ -185,6 +185,18 @@ static enum ks_status put(struct kv_txn *txn, enum kv_table table, struct span k
     return KS_OK;
 }
 
+static enum ks_status append(struct kv_txn *txn, enum kv_table table, struct span key, size_t len,
+                             char **room, struct ks_failure *why)
+{
+    const struct table *t = &txn->table[table];
+    size_t i = lower_bound(t, key);
+
+    if (i < t->count) {
+        return ks_fail(why, KS_EXISTS, NULL, "an entry is not behind all others");
+    }
+    return put(txn, table, key, len, room, why);
+}
+
 static enum ks_status del(struct kv_txn *txn, enum kv_table table, struct span key,
                           struct ks_failure *why)
 {
@@ -274,6 +286,7 @@ struct kv *array_kv_open(struct array_disk *disk)
         .abort = end,
         .get = get,
         .put = put,
+        .append = append,
         .del = del,
         .seek = seek,
         .stat = stat_of,

@@ -122,6 +122,17 @@ static enum ks_status put(struct kv_txn *txn, enum kv_table table, struct span k
     return engine_of(txn)->put(txn->inner, table, key, len, room, why);
 }
 
+static enum ks_status append(struct kv_txn *txn, enum kv_table table, struct span key, size_t len,
+                             char **room, struct ks_failure *why)
+{
+    enum ks_status st = (enum ks_status)atomic_load(&txn->kv->put_status);
+
+    if (st != KS_OK && ++txn->puts > atomic_load(&txn->kv->puts)) {
+        return ks_fail(why, st, "injected", "a fault at an append");
+    }
+    return engine_of(txn)->append(txn->inner, table, key, len, room, why);
+}
+
 static enum ks_status del(struct kv_txn *txn, enum kv_table table, struct span key,
                           struct ks_failure *why)
 {
@@ -167,6 +178,7 @@ struct kv *fault_kv_open(struct kv *inner)
         .abort = abort_txn,
         .get = get,
         .put = put,
+        .append = append,
         .del = del,
         .seek = seek,
         .stat = stat_of,
