@@ -13,7 +13,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { NET_BACKLOG = 1024, NET_HOST_MAX = 256 };
+/*
+ * NET_BACKLOG: connections that wait to be accepted, capped by net.core.somaxconn. A fleet that
+ * comes back at once must fit: once the queue is full the kernel may let a client believe that it
+ * is connected, and keep nothing of it.
+ */
+enum { NET_BACKLOG = 4096, NET_HOST_MAX = 256 };
 
 struct host_port {
     char host[NET_HOST_MAX];

@@ -1,8 +1,11 @@
 /* Reactors: posts, timers, streams over a socket pair, discarded posts. */
 #include "support/test.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -193,6 +196,26 @@ static void addresses_are_checked(void **state)
     close(fd);
 }
 
+/* 4,096, or what the kernel allows: of a listening socket it tells the length of its queue here. */
+static void a_fleet_fits_into_the_queue_of_a_listener(void **state)
+{
+    struct net_address_text bound;
+    struct tcp_info info = {0};
+    socklen_t len = sizeof(info);
+    unsigned most = 4096;
+    FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
+    int fd = -1;
+
+    (void)state;
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%u", &most), 1);
+    (void)fclose(file);
+    assert_ok(net_listen("127.0.0.1:0", &fd, &bound, why));
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+    assert_int_equal(info.tcpi_sacked, most < 4096 ? most : 4096);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +226,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_stream_moves_bytes_and_tells_of_the_end, set_up,
                                         tear_down),
         cmocka_unit_test(addresses_are_checked),
+        cmocka_unit_test(a_fleet_fits_into_the_queue_of_a_listener),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
