@@ -13,6 +13,8 @@ HEALTH_HOST = "127.0.0.2"
 BROKER_USER = "adapter"
 BROKER_PASSWORD = "broker-secret"
 PATIENCE = 120
+# Of the adapters' connections, to the registry and to the broker; Hono's own are a second and less.
+LIMITS = {"connectTimeout": 20000, "linkEstablishmentTimeout": 20000, "flowLatency": 10000}
 HEAP = ["-Xms32m", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 
 
@@ -91,8 +93,8 @@ class ProtocolAdapter:
         self.health_port = free_port(HEALTH_HOST)
         config = folder / kind
         config.mkdir()
-        network = {"host": "127.0.0.1", "port": broker_port, "username": BROKER_USER,
-                   "password": BROKER_PASSWORD}
+        network = dict(LIMITS, host="127.0.0.1", port=broker_port, username=BROKER_USER,
+                       password=BROKER_PASSWORD, sendMessageTimeout=20000)
         endpoint = {"bindAddress": "127.0.0.1", "port": self.port, "keyPath": tls["key"],
                     "certPath": tls["cert"], "insecurePortEnabled": False}
         if kind == "http":
