@@ -107,7 +107,8 @@ class Koseki:
         self.start(wait_ready)
 
     def start(self, wait_ready=True):
-        arguments = [os.environ["KOSEKI_BINARY"], "serve"]
+        # should the tests be killed, the kernel ends it too
+        arguments = ["setpriv", "--pdeathsig", "KILL", "--", os.environ["KOSEKI_BINARY"], "serve"]
         for key, value in self.settings.items():
             if value is not None:
                 arguments += ["--set", f"{key}={value}"]
@@ -116,7 +117,11 @@ class Koseki:
         self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=self.log_file,
                                         stderr=self.log_file, env=self.environment)
         if wait_ready:
-            self.wait_ready()
+            try:
+                self.wait_ready()
+            except BaseException:
+                self.kill()
+                raise
         return self
 
     def log(self):
@@ -192,15 +197,18 @@ class Koseki:
             if self.own_folder:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
-    def verify(self):
-        """`koseki stat --verify` on the data folder."""
+    def stat(self, *options):
+        """`koseki stat` of the data folder, also while it is served."""
         run = subprocess.run(
-            [os.environ["KOSEKI_BINARY"], "stat", "--verify", "--set",
+            [os.environ["KOSEKI_BINARY"], "stat", *options, "--set",
              f"data-dir={self.settings['data-dir']}", "--set",
              f"store.map-size={self.settings['store.map-size']}"],
             capture_output=True, text=True)
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout
+
+    def verify(self):
+        return self.stat("--verify")
 
     def rss_kib(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
