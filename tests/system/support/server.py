@@ -73,10 +73,12 @@ class Answer:
 
 
 class Koseki:
-    """Koseki(**settings): keys with '_' for '-' and '__' for '.', as amqp__max_links=10."""
+    """Koseki(**settings): keys with '_' for '-' and '__' for '.', as amqp__max_links=10.
+
+    prefix: a command that runs it. folder: to keep it in; it is not removed at the end."""
 
     def __init__(self, tls=False, preload=None, environment=None, wait_ready=True, permissions=None,
-                 folder=None, **settings):
+                 folder=None, prefix=(), **settings):
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="koseki-system-"))
         self.own_folder = folder is None
         self.environment = dict(os.environ, **(environment or {}))
@@ -102,13 +104,14 @@ class Koseki:
                 "tls.client-ca": pki.path("ca.pem")})
         for key, value in settings.items():
             self.settings[key.replace("__", ".").replace("_", "-")] = value
+        self.prefix = list(prefix)
         self.process = None
         self.ports = {}
         self.start(wait_ready)
 
     def start(self, wait_ready=True):
         # should the tests be killed, the kernel ends it too
-        arguments = ["setpriv", "--pdeathsig", "KILL", "--", os.environ["KOSEKI_BINARY"], "serve"]
+        arguments = ["setpriv", "--pdeathsig", "KILL", "--", *self.prefix, os.environ["KOSEKI_BINARY"], "serve"]
         for key, value in self.settings.items():
             if value is not None:
                 arguments += ["--set", f"{key}={value}"]
