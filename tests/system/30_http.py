@@ -170,7 +170,9 @@ class Api(unittest.TestCase):
     def test_health(self):
         for path in ("/liveness", "/readiness", "/started"):
             answer = self.http("GET", path, user=None, listener="ops.listen")
-            self.assertEqual((answer.status, answer.json()["status"]), (200, "UP"))
+            self.assertEqual((answer.status, answer.json()), (200, {
+                "status": "UP", "checks": [{"name": path[1:], "status": "UP"}]}))
+            self.assertEqual(answer.headers["content-type"], "application/json; charset=utf-8")
         self.assertEqual(self.http("GET", "/v1/tenants/T1", user=None, listener="ops.listen").status, 404)
         self.assertEqual(self.http("POST", "/liveness", user=None, listener="ops.listen").status, 405)
 
