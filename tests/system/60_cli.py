@@ -56,7 +56,8 @@ class Commands(unittest.TestCase):
 
     def test_hash_password_prompts_on_a_terminal_and_does_not_show_what_is_typed(self):
         ours, theirs = os.openpty()
-        with subprocess.Popen([BINARY, "hash-password"], stdin=theirs, stdout=subprocess.PIPE, stderr=theirs) as process:
+        with subprocess.Popen([BINARY, "hash-password"], stdin=theirs, stderr=theirs,
+                              stdout=subprocess.PIPE) as process:
             shown = b""
             while b"Password: " not in shown:
                 shown += os.read(ours, 100)
