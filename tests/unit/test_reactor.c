@@ -216,6 +216,29 @@ static void a_fleet_fits_into_the_queue_of_a_listener(void **state)
     close(fd);
 }
 
+static void a_socket_that_has_met_itself_is_known(void **state)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(at);
+    struct net_address_text bound;
+    int listening = -1;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    (void)state;
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    assert_false(net_is_own_peer(fd)); /* not connected */
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, len), 0);
+    assert_true(net_is_own_peer(fd));
+    close(fd);
+
+    assert_ok(net_listen("127.0.0.1:0", &listening, &bound, why));
+    assert_ok(net_connect(bound.text, 30000, &fd, why));
+    assert_false(net_is_own_peer(fd));
+    close(fd);
+    close(listening);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +250,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test(addresses_are_checked),
         cmocka_unit_test(a_fleet_fits_into_the_queue_of_a_listener),
+        cmocka_unit_test(a_socket_that_has_met_itself_is_known),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
