@@ -5,7 +5,8 @@ import pathlib
 import re
 import subprocess
 
-from processes import Failed, free_port, listening
+from processes import Failed, listening
+from support.ports import keep_port
 
 HERE = pathlib.Path(__file__).resolve().parent
 # 127.0.0.1 counts as "not configured" for the adapters' health port.
@@ -41,7 +42,7 @@ class Broker:
 
     def __init__(self, processes, out, folder):
         self.processes = processes
-        self.port = free_port()
+        self.port = keep_port()
         home = next(iter(out.glob("apache-artemis-*")))
         instance = folder / "broker"
         run = subprocess.run(
@@ -89,8 +90,8 @@ class ProtocolAdapter:
 
     def __init__(self, processes, out, folder, kind, registry, broker_port, tls):
         self.processes, self.kind = processes, kind
-        self.port = free_port()
-        self.health_port = free_port(HEALTH_HOST)
+        self.port = keep_port()
+        self.health_port = keep_port(HEALTH_HOST)
         config = folder / kind
         config.mkdir()
         network = dict(LIMITS, host="127.0.0.1", port=broker_port, username=BROKER_USER,

@@ -3,10 +3,11 @@ import json
 import subprocess
 
 from parts import BROKER_PASSWORD, BROKER_USER, LIMITS, PATIENCE, Broker, ProtocolAdapter
-from processes import free_port, wait_until
+from processes import wait_until
 from proton import Message
 from proton.utils import BlockingConnection
 from support import pki
+from support.ports import keep_port
 from support.server import PERMISSIONS, WAIT, Koseki
 
 REQUEST = dict(LIMITS, requestTimeout=20000, responseCacheMinSize=0, responseCacheMaxSize=0)
@@ -84,7 +85,7 @@ class Stage:
         data = self.folder / "koseki"
         data.mkdir()
         # ports that stay its own while it is restarted
-        ports = {key: f"127.0.0.1:{free_port()}" for key in (
+        ports = {key: f"127.0.0.1:{keep_port()}" for key in (
             "amqp.listen", "amqp.tls-listen", "http.listen", "http.tls-listen", "ops.listen")}
         self.koseki = Koseki(tls=True, folder=data, permissions=permissions(), wait_ready=False, **ports)
         try:
