@@ -1,9 +1,11 @@
 /* koseki: finds the sub-command and runs it. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/status.h"
 #include "cli/command.h"
 #include "service/json_text.h"
 
@@ -64,6 +66,18 @@ static bool hold_standard_streams(void)
     return true;
 }
 
+/* What was printed has to arrive: a script must not go on with half of it. */
+static int finish(const char *name, int code)
+{
+    errno = 0;
+    if ((fflush(stdout) == 0 && ferror(stdout) == 0) || code != EXIT_OK) {
+        return code;
+    }
+    (void)fprintf(stderr, "koseki %s: cannot write to standard output: %s\n", name,
+                  errno != 0 ? ks_errno_text(errno) : "it is not all there");
+    return EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     struct command_options options;
@@ -78,11 +92,11 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         print_help(stdout);
-        return EXIT_OK;
+        return finish(argv[1], EXIT_OK);
     }
     if (strcmp(argv[1], "--version") == 0) {
         (void)printf("koseki %s\n", KS_VERSION);
-        return EXIT_OK;
+        return finish(argv[1], EXIT_OK);
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         int code;
@@ -92,9 +106,9 @@ int main(int argc, char **argv)
         }
         code = command_parse(&commands[i], argc - 1, argv + 1, &options);
         if (code != EXIT_OK) {
-            return code < 0 ? EXIT_OK : code;
+            return finish(commands[i].name, code < 0 ? EXIT_OK : code);
         }
-        return commands[i].run(&options);
+        return finish(commands[i].name, commands[i].run(&options));
     }
     (void)fprintf(stderr, "koseki: there is no sub-command '%s'; see koseki --help\n", argv[1]);
     return EXIT_USAGE;

@@ -376,10 +376,18 @@ int command_probe(const struct command_options *options)
     const char *password = NULL;
     struct tls_context *tls = NULL;
     struct ks_failure why = {0};
+    struct settings settings;
+    bool known;
     int code = EXIT_USAGE;
 
     if (wrong != NULL) {
         (void)fprintf(stderr, "koseki probe: %s; see koseki probe --help\n", wrong);
+        return EXIT_USAGE;
+    }
+    known =
+        command_settings(options, &settings); /* none matters here, but wrong ones are told of */
+    settings_done(&settings);
+    if (!known) {
         return EXIT_USAGE;
     }
     arena_init(&probe.arena);

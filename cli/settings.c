@@ -366,16 +366,18 @@ static const char *keep(struct settings *settings, const char *text)
     return arena_span(&settings->arena, span_cstr(text)).ptr;
 }
 
-static bool set_path(struct settings *settings, const char **to, const char *value,
-                     const struct settings_source *source)
+static bool set_path(struct settings *settings, const char **to, const struct setting *setting,
+                     const char *value, const struct settings_source *source,
+                     const struct settings_report *report)
 {
     char path[PATH_MAX];
+    int len = value[0] == '/' ? snprintf(path, sizeof(path), "%s", value)
+                              : snprintf(path, sizeof(path), "%s/%s", source->base, value);
 
-    if (value[0] != '/' &&
-        (size_t)snprintf(path, sizeof(path), "%s/%s", source->base, value) < sizeof(path)) {
-        value = path;
+    if (len < 0 || (size_t)len >= sizeof(path)) {
+        return problem(report, source->place, "%s: the path is too long", setting->key);
     }
-    *to = keep(settings, value);
+    *to = keep(settings, path);
     return true;
 }
 
@@ -412,7 +414,7 @@ static bool set_value(struct settings *settings, const struct setting *setting, 
         *(const char **)to = keep(settings, value);
         return true;
     case KIND_PATH:
-        return set_path(settings, to, value, source);
+        return set_path(settings, to, setting, value, source, report);
     case KIND_LISTENER:
         return set_listener(settings, to, setting, value, source, report);
     case KIND_INTEGER:
@@ -528,7 +530,7 @@ enum ks_status settings_read(struct settings *out, const char *file, const char 
     arena_init(&out->arena);
     set_defaults(out);
     if (getcwd(working, sizeof(working)) == NULL) {
-        working[0] = '\0';
+        (void)snprintf(working, sizeof(working), "."); /* it has been removed */
     }
     ok = file == NULL || settings_read_file(out, file, report);
     ok = read_environment(out, working, report) && ok;

@@ -8,7 +8,13 @@
 #include "base/buf.h"
 #include "cli/settings.h"
 
-enum { DEPTH_MAX = 4, KEY_MAX_LEN = 128, KEYS_MAX = 128, FILE_MAX = 1 << 20 };
+enum {
+    DEPTH_MAX = 4,
+    KEY_MAX_LEN = 128,
+    KEYS_MAX = 128,
+    FILE_MAX = 1 << 20,
+    PROBLEMS_MAX = 50, /* told; a file with more is another file */
+};
 
 struct reader {
     struct settings *settings;
@@ -18,7 +24,7 @@ struct reader {
     yaml_parser_t parser;
     char *seen[KEYS_MAX]; /* keys that have been set */
     size_t seen_count;
-    bool ok;
+    size_t problems;
 };
 
 static void wrong(struct reader *r, size_t line, const char *text)
@@ -27,7 +33,7 @@ static void wrong(struct reader *r, size_t line, const char *text)
 
     (void)snprintf(place, sizeof(place), "%s:%zu", r->file, line + 1);
     r->report->problem(r->report->arg, place, text);
-    r->ok = false;
+    r->problems++;
 }
 
 /* The next event; false at an error, which has been reported. */
@@ -58,17 +64,21 @@ static bool is_new_key(struct reader *r, const char *key)
     return true;
 }
 
-static void set(struct reader *r, const char *key, const char *value, size_t line)
+static void set(struct reader *r, const char *key, struct span value, size_t line)
 {
     char place[PATH_MAX + 32];
     const struct settings_source source = {.place = place, .base = r->folder};
 
+    if (span_has_nul(value)) {
+        wrong(r, line, "a value holds a NUL");
+        return;
+    }
     if (!is_new_key(r, key)) {
         wrong(r, line, "the same key is there twice");
         return;
     }
     (void)snprintf(place, sizeof(place), "%s:%zu", r->file, line + 1);
-    r->ok = settings_set(r->settings, key, value, &source, r->report) && r->ok;
+    r->problems += !settings_set(r->settings, key, value.ptr, &source, r->report);
 }
 
 /* A list of scalars, joined by commas. */
@@ -100,7 +110,7 @@ static bool read_list(struct reader *r, const char *key, size_t line)
         yaml_event_delete(&event);
     }
     buf_add(&value, "", 1);
-    set(r, key, value.ptr, line);
+    set(r, key, span_of(value.ptr, value.len - 1), line);
     buf_done(&value);
     return true;
 }
@@ -119,7 +129,7 @@ static bool read_value(struct reader *r, const char *key, unsigned depth)
     }
     line = event.start_mark.line;
     if (event.type == YAML_SCALAR_EVENT && event.data.scalar.anchor == NULL) {
-        set(r, key, (const char *)event.data.scalar.value, line);
+        set(r, key, span_of((const char *)event.data.scalar.value, event.data.scalar.length), line);
     } else if (event.type == YAML_SEQUENCE_START_EVENT) {
         ok = read_list(r, key, line);
     } else if (event.type == YAML_MAPPING_START_EVENT && depth < DEPTH_MAX) {
@@ -154,6 +164,10 @@ static bool read_mapping(struct reader *r, const char *prefix, unsigned depth)
         }
         yaml_event_delete(&event);
         if (!fits || !read_value(r, key, depth)) {
+            return false;
+        }
+        if (r->problems >= PROBLEMS_MAX) {
+            r->report->problem(r->report->arg, r->file, "and perhaps more");
             return false;
         }
     }
@@ -216,27 +230,51 @@ static void set_folder(struct reader *r)
     free(whole);
 }
 
+/* The whole file, at most `size` bytes; what is wrong, NULL if nothing is. */
+static const char *load(const char *file, unsigned char *bytes, size_t size, size_t *len)
+{
+    FILE *stream = fopen(file, "re");
+    const char *trouble = NULL;
+
+    if (stream == NULL) {
+        return ks_errno_text(errno);
+    }
+    errno = 0;
+    *len = fread(bytes, 1, size, stream);
+    if (ferror(stream) != 0) {
+        trouble = ks_errno_text(errno);
+    } else if (*len == size && fgetc(stream) != EOF) {
+        trouble = "larger than 1 MiB: this is no configuration";
+    }
+    (void)fclose(stream);
+    return trouble;
+}
+
 bool settings_read_file(struct settings *settings, const char *file,
                         const struct settings_report *report)
 {
-    struct reader r = {.settings = settings, .report = report, .file = file, .ok = true};
-    FILE *stream = fopen(file, "re");
+    struct reader r = {.settings = settings, .report = report, .file = file};
+    unsigned char *bytes = malloc(FILE_MAX);
+    const char *trouble;
+    size_t len = 0;
     bool read;
 
-    if (stream == NULL) {
-        report->problem(report->arg, file, ks_errno_text(errno));
-        return false;
-    }
-    if (yaml_parser_initialize(&r.parser) != 1) {
+    if (bytes == NULL || yaml_parser_initialize(&r.parser) != 1) {
         abort();
     }
-    set_folder(&r);
-    yaml_parser_set_input_file(&r.parser, stream);
-    read = read_document(&r);
+    trouble = load(file, bytes, FILE_MAX, &len);
+    if (trouble != NULL) {
+        report->problem(report->arg, file, trouble);
+        read = false;
+    } else {
+        set_folder(&r);
+        yaml_parser_set_input_string(&r.parser, bytes, len);
+        read = read_document(&r);
+    }
     yaml_parser_delete(&r.parser);
-    (void)fclose(stream);
+    free(bytes);
     for (size_t i = 0; i < r.seen_count; i++) {
         free(r.seen[i]);
     }
-    return read && r.ok;
+    return read && r.problems == 0;
 }

@@ -13,7 +13,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { NET_BACKLOG = 1024, NET_HOST_MAX = 256 };
+/*
+ * NET_BACKLOG: connections that wait to be accepted, capped by net.core.somaxconn. A fleet that
+ * comes back at once must fit: once the queue is full the kernel may let a client believe that it
+ * is connected, and keep nothing of it.
+ */
+enum { NET_BACKLOG = 4096, NET_HOST_MAX = 256 };
 
 struct host_port {
     char host[NET_HOST_MAX];
@@ -153,6 +158,18 @@ enum ks_status net_listen(const char *host_port, int *fd, struct net_address_tex
     return st;
 }
 
+bool net_is_own_peer(int fd)
+{
+    struct sockaddr_storage own = {0};
+    struct sockaddr_storage peer = {0};
+    socklen_t own_len = sizeof(own);
+    socklen_t peer_len = sizeof(peer);
+
+    return getsockname(fd, (struct sockaddr *)&own, &own_len) == 0 &&
+           getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 && own_len == peer_len &&
+           memcmp(&own, &peer, own_len) == 0;
+}
+
 /* Connects within the time limit; the socket is blocking afterwards. */
 static int connect_to(const struct addrinfo *at, int timeout_ms)
 {
@@ -175,6 +192,9 @@ static int connect_to(const struct addrinfo *at, int timeout_ms)
         if (n > 0 && getsockopt(s, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
             error = errno;
         }
+    }
+    if (error == 0 && net_is_own_peer(s)) {
+        error = ECONNREFUSED; /* nobody listens */
     }
     if (error != 0 || fcntl(s, F_SETFL, 0) != 0 ||
         setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {

@@ -118,6 +118,9 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     if (getsockopt((int)fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
         error = errno;
     }
+    if (error == 0 && net_is_own_peer((int)fd)) {
+        error = ECONNREFUSED; /* nobody listens */
+    }
     if (error != 0) {
         failed(dialer, error);
     } else {

@@ -72,13 +72,17 @@ class Readme:
         run = self.run(shlex.split(check))
         self.check("check-config", run.returncode == 0, run.stdout + run.stderr)
         log = open(self.folder / "log", "w")
-        self.process = subprocess.Popen(shlex.split(serve), stderr=log, stdout=log, cwd=self.folder)
-        for _ in range(300):
+        # should this be killed, the kernel ends it too
+        command = ["setpriv", "--pdeathsig", "KILL", "--", *shlex.split(serve)]
+        self.process = subprocess.Popen(command, stderr=log, stdout=log, cwd=self.folder)
+        for _ in range(1200):  # a minute
             ready = re.search(r"^event=ready (.*)$", (self.folder / "log").read_text(), re.M)
             if ready or self.process.poll() is not None:
                 break
             self.process_wait()
         self.check("serve", ready is not None, (self.folder / "log").read_text())
+        if ready is None:
+            raise SystemExit("0 passed, 1 failed")
         self.ports = dict(pair.split("=") for pair in ready.group(1).split())
 
     def process_wait(self):

@@ -1,8 +1,7 @@
 """Certificate auto-provisioning: over AMQP, seen over HTTP, with races, limits and refusals."""
+import contextlib
 import json
-import pathlib
 import subprocess
-import tempfile
 import threading
 import unittest
 import uuid
@@ -10,7 +9,7 @@ import uuid
 from support import pki, raw, slowdisk
 from support.adapter import Adapter, payload, status
 from support.raw import Raw10
-from support.server import SANITIZED, Koseki
+from support.server import SANITIZED, WAIT, Koseki
 
 X509 = "x509-cert"
 
@@ -214,160 +213,159 @@ class Provisioning(unittest.TestCase):
             self.assertEqual(status(self.login(adapter, "device-1.pem")), 201)
 
 
+def sections(message):
+    """The body and the application properties of an encoded answer."""
+    at, body, properties = 0, None, {}
+    while at < len(message):
+        value, at = raw.decode(message, at)
+        if value.descriptor == 0x74:
+            properties = value.value
+        elif value.descriptor == 0x75:
+            body = json.loads(value.value)
+    return body, properties
+
+
 class Race(unittest.TestCase):
     """20 certificates on 10 connections each, released by a barrier."""
 
     CERTIFICATES = 20
     CONNECTIONS = 10
 
-    def race(self, koseki, ca_members=None):
+    def race(self, koseki, taken=None, ca_members=None):
+        """taken: called once every request has been accepted, and none answered. Gives the ids of the devices."""
         koseki.create_tenant("T1", ca_members=ca_members)
-        barrier = threading.Barrier(self.CERTIFICATES * self.CONNECTIONS)
-        answers, errors, lock = [], [], threading.Lock()
         names = [f"device-{n + 1}.pem" for n in range(self.CERTIFICATES)]
         requests = {name: json.dumps({"type": X509, "auth-id": subject(name),
                                       "client-certificate": pki.der_base64(name)}).encode()
                     for name in names}
+        peers = []  # (certificate, connection, reply address)
+        for name in names * self.CONNECTIONS:
+            peer = Raw10(koseki).connect()
+            self.addCleanup(peer.close)
+            peers.append((name, peer, peer.request_links("credentials/T1")))
+        released, accepted = (threading.Barrier(len(peers) + 1, timeout=2 * WAIT) for _ in range(2))
+        answers, errors = [], []
 
-        def connect(name):
+        def log_in(name, peer, reply):
             try:
-                with Raw10(koseki) as peer:
-                    peer.connect()
-                    reply = peer.request_links("credentials/T1")
-                    barrier.wait(60)
-                    peer.send(raw.transfer(1, 0, raw.message("get", reply, "m", body=requests[name])))
-                    peer.expect(raw.TRANSFER)
-                    body, properties = self.sections(peer.payload)
-                    with lock:
-                        answers.append((name, properties["status"], body["device-id"]))
-            except Exception as error:  # pylint: disable=broad-except
-                with lock:
-                    errors.append((name, repr(error)))
+                message = raw.message("get", reply, "m", body=requests[name])
+                released.wait()
+                peer.send(raw.transfer(1, 0, message))
+                if taken:
+                    self.assertNotIn(raw.TRANSFER, [frame[1] for frame in peer.until(raw.DISPOSITION)])
+                    accepted.wait()
+                peer.expect(raw.TRANSFER)
+                body, properties = sections(peer.payload)
+                answers.append((name, properties["status"], body["device-id"]))
+            except Exception as error:  # told by the main thread
+                errors.append((name, repr(error)))
+                released.abort()
+                accepted.abort()
 
-        threads = [threading.Thread(target=connect, args=(name,))
-                   for name in names for _ in range(self.CONNECTIONS)]
+        threads = [threading.Thread(target=log_in, args=peer, daemon=True) for peer in peers]
         for thread in threads:
             thread.start()
+        with contextlib.suppress(threading.BrokenBarrierError):
+            released.wait()
+            if taken:
+                accepted.wait()
+                taken()
         for thread in threads:
-            thread.join(120)
+            thread.join()
         self.assertEqual(errors, [])
         codes = [code for _, code, _ in answers]
         self.assertEqual(codes.count(201), self.CERTIFICATES)
         self.assertEqual(codes.count(200), self.CERTIFICATES * (self.CONNECTIONS - 1))
         self.assertEqual(len({(name, device) for name, _, device in answers}), self.CERTIFICATES)
         self.assertEqual(len({device for _, _, device in answers}), self.CERTIFICATES)
+        koseki.stop()
+        self.assertRegex(koseki.verify(), rf"(?m)^devices: {self.CERTIFICATES}$")
         return {device for _, _, device in answers}
-
-    @staticmethod
-    def sections(message):
-        at, body, properties = 0, None, {}
-        while at < len(message):
-            value, at = raw.decode(message, at)
-            if value.descriptor == 0x74:
-                properties = value.value
-            elif value.descriptor == 0x75:
-                body = json.loads(value.value)
-        return body, properties
 
     def test_simultaneous_first_logins_give_one_device_each(self):
         with Koseki() as koseki:
             self.race(koseki)
-            koseki.stop()
-            text = koseki.verify().replace(" ", "").replace(":", "=")
-            self.assertIn(f"devices={self.CERTIFICATES}", text)
 
     def test_with_a_device_id_template_nobody_loses_either(self):
         with Koseki() as koseki:
-            devices = self.race(
-                koseki, {"auto-provisioning-device-id-template": "{{subject-o}}:{{subject-cn}}"})
+            devices = self.race(koseki, ca_members={
+                "auto-provisioning-device-id-template": "{{subject-o}}:{{subject-cn}}"})
             self.assertEqual(devices, {f"Acme:device-{n + 1}" for n in range(self.CERTIFICATES)})
-            koseki.stop()
-            text = koseki.verify().replace(" ", "").replace(":", "=")
-            self.assertIn(f"devices={self.CERTIFICATES}", text)
 
     @unittest.skipIf(SANITIZED, "a preload and a sanitizer do not go together")
-    def test_the_same_while_a_commit_is_held_back(self):
-        """With every commit held for 300 ms, all 200 requests have read "not there" before the first is
-        committed: the writer alone decides. The log of the preload shows that it took few commits."""
-        with tempfile.TemporaryDirectory() as folder:
-            steer = pathlib.Path(folder) / "steer"
-            steer.write_text("")
-            with Koseki(preload=slowdisk.build(folder),
-                        environment={"KOSEKI_SLOWDISK": str(steer)}) as koseki:
-                original = koseki.create_tenant
+    def test_all_have_read_that_there_is_no_device_before_the_first_is_committed(self):
+        """The first batch is held in its commit until every request has been accepted, which is after its look-up: the
+        writer alone decides, and the 200 are done in two batches."""
+        with slowdisk.made() as disk, Koseki(**disk.options) as koseki:
+            def taken():
+                self.assertEqual(disk.steps("sync-hold"), 1, "one batch is in its commit")
+                self.assertIn("devices: 0\n", koseki.stat())
+                disk.steer("sync-delay=1 ")  # counts commits
 
-                def create_then_slow(*args, **members):
-                    original(*args, **members)
-                    steer.write_text("sync-delay=300 ")
+            create = koseki.create_tenant
 
-                koseki.create_tenant = create_then_slow
-                self.race(koseki)
-                commits = pathlib.Path(str(steer) + ".log").read_text().count("sync-delay")
-                self.assertLess(commits, 60, "the requests were to share a few held commits")
-                self.assertGreater(commits, 0)
-                steer.write_text("")
+            def create_and_hold(*arguments, **members):
+                create(*arguments, **members)
+                disk.steer("sync-hold=1 ")
+
+            koseki.create_tenant = create_and_hold
+            self.race(koseki, taken)
+            self.assertLessEqual(disk.steps("sync-delay"), 2)  # the held one, and one for all others
 
 
 class WhileTheWriterWorks(unittest.TestCase):
     @unittest.skipIf(SANITIZED, "a preload and a sanitizer do not go together")
     def test_no_answer_precedes_the_commit_and_a_dead_connection_harms_nobody(self):
-        with tempfile.TemporaryDirectory() as folder:
-            steer = pathlib.Path(folder) / "steer"
-            steer.write_text("")
-            with Koseki(preload=slowdisk.build(folder),
-                        environment={"KOSEKI_SLOWDISK": str(steer)}) as koseki:
-                koseki.create_tenant("T1")
-                body = json.dumps({"type": X509, "auth-id": subject("device-1.pem"),
-                                   "client-certificate": pki.der_base64("device-1.pem")}).encode()
-                for step in ("sync-delay", "meta-delay"):
-                    steer.write_text(f"{step}=1500 ")
+        body = json.dumps({"type": X509, "auth-id": subject("device-1.pem"),
+                           "client-certificate": pki.der_base64("device-1.pem")}).encode()
+        for step in ("sync-hold", "meta-hold"):
+            for leaves in (False, True):
+                with self.subTest(step=step, leaves=leaves), slowdisk.made() as disk, \
+                        Koseki(**disk.options) as koseki:
+                    koseki.create_tenant("T1")
+                    disk.steer(f"{step}=1 ")
                     with Raw10(koseki) as peer:
                         peer.connect()
                         reply = peer.request_links("credentials/T1")
                         peer.send(raw.transfer(1, 0, raw.message("get", reply, "m", body=body)))
-                        peer.sock.settimeout(0.7)
-                        with self.assertRaises(TimeoutError, msg=f"answer before {step}"):
-                            peer.expect(raw.TRANSFER)
-                        # look-ups go on meanwhile
-                        with Adapter(koseki) as other:
+                        koseki.wait_for(lambda: disk.steps(step), "the step of the commit")
+                        peer.expect(raw.DISPOSITION)
+                        self.assertNotIn(raw.TRANSFER, peer.kinds_within(0.3), f"answer before {step} was done")
+                        with Adapter(koseki) as other:  # look-ups go on meanwhile
                             self.assertEqual(status(other.tenant("T1")), 200)
-                    # that connection is gone; the job runs to its end
-                    steer.write_text("")
-                    with Adapter(koseki) as adapter:
-                        koseki.wait_for(
-                            lambda: status(adapter.credentials("T1", X509, subject("device-1.pem"))
-                                           ) == 200, "the device")
-                        device = payload(adapter.credentials("T1", X509, subject("device-1.pem")))
-                        koseki.http("DELETE", f"/v1/devices/T1/{device['device-id']}")
+                        if not leaves:
+                            disk.steer("")
+                            peer.expect(raw.TRANSFER)
+                            self.assertEqual(sections(peer.payload)[1]["status"], 201)
+                    disk.steer("")
+                    with Adapter(koseki) as adapter:  # what a gone connection asked for is done all the same
+                        koseki.wait_for(lambda: status(adapter.credentials("T1", X509, subject(
+                            "device-1.pem"))) == 200, "the device")
 
     @unittest.skipIf(SANITIZED, "a preload and a sanitizer do not go together")
     def test_a_failing_disk_is_answered_503_and_nothing_is_half_written(self):
         for step in ("sync-fail", "meta-fail"):
-            with self.subTest(step), tempfile.TemporaryDirectory() as folder:
-                steer = pathlib.Path(folder) / "steer"
-                steer.write_text("")
-                with Koseki(preload=slowdisk.build(folder),
-                            environment={"KOSEKI_SLOWDISK": str(steer)}) as koseki:
-                    koseki.create_tenant("T1")
-                    self.assertEqual(koseki.http("GET", "/readiness", user=None,
-                                                 listener="ops.listen").status, 200)
-                    steer.write_text(f"{step}=5 ")  # EIO
-                    with Adapter(koseki) as adapter:
-                        answer = adapter.credentials("T1", X509, subject("device-1.pem"),
-                                                     certificate="device-1.pem")
-                        self.assertEqual(status(answer), 503)
-                        # reads go on, writes stay refused until restart
-                        self.assertEqual(status(adapter.tenant("T1")), 200)
-                        steer.write_text("")
-                        self.assertEqual(koseki.http("POST", "/v1/tenants/T2", {}).status, 503)
-                    self.assertEqual(koseki.http("GET", "/readiness", user=None,
-                                                 listener="ops.listen").status, 503)
-                    koseki.stop()
-                    koseki.verify()
-                    koseki.start()
-                    with Adapter(koseki) as adapter:
-                        answer = adapter.credentials("T1", X509, subject("device-1.pem"),
-                                                     certificate="device-1.pem")
-                        self.assertIn(status(answer), (200, 201))
+            with self.subTest(step), slowdisk.made() as disk, Koseki(**disk.options) as koseki:
+                koseki.create_tenant("T1")
+                self.assertEqual(koseki.http("GET", "/readiness", user=None,
+                                             listener="ops.listen").status, 200)
+                disk.steer(f"{step}=5 ")  # EIO
+                with Adapter(koseki) as adapter:
+                    answer = adapter.credentials("T1", X509, subject("device-1.pem"),
+                                                 certificate="device-1.pem")
+                    self.assertEqual(status(answer), 503)
+                    # reads go on, writes stay refused until restart
+                    self.assertEqual(status(adapter.tenant("T1")), 200)
+                    disk.steer("")
+                    self.assertEqual(koseki.http("POST", "/v1/tenants/T2", {}).status, 503)
+                self.assertEqual(koseki.http("GET", "/readiness", user=None,
+                                             listener="ops.listen").status, 503)
+                koseki.stop()
+                koseki.verify()
+                koseki.start()
+                with Adapter(koseki) as adapter:
+                    answer = adapter.credentials("T1", X509, subject("device-1.pem"),
+                                                 certificate="device-1.pem")
+                    self.assertIn(status(answer), (200, 201))
 
 

@@ -81,7 +81,7 @@ class Messages(Outbox):
             "resource-limits": {"max-ttl": 60}})
         with Adapter(koseki) as adapter:
             device = self.provision(adapter)
-            self.assertTrue(self.notified(koseki, device))
+        koseki.wait_for(lambda: self.notified(koseki, device), "the flag")
         event = self.broker.of("event/T1")[0]
         self.assertEqual(event.content_type, EVENT)
         self.assertIsNone(event.body)
@@ -107,7 +107,7 @@ class Messages(Outbox):
         koseki.create_device("T1", "gw", {"authorities": ["auto-provisioning-enabled"]})
         with Adapter(koseki) as adapter:
             self.assertEqual(status(adapter.assert_device("T1", "edge-1", "gw")), 200)
-        self.assertTrue(self.notified(koseki, "edge-1"))
+        koseki.wait_for(lambda: self.notified(koseki, "edge-1"), "the flag")
         event = self.broker.of("event/T1")[0]
         self.assertEqual((event.properties["device_id"], event.properties["gateway_id"]), ("edge-1", "gw"))
         self.broker.wait_taken(4)

@@ -6,6 +6,7 @@ import random
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -78,7 +79,7 @@ class Crash(unittest.TestCase):
                     sample = random.sample(sorted(acknowledged.values()), min(20, len(acknowledged)))
                     for device in sample:
                         self.assertEqual(status(adapter.assert_device("T1", device)), 200)
-            self.assertGreater(len(acknowledged), ROUNDS)
+            self.assertGreaterEqual(len(acknowledged), ROUNDS)
 
 
 class Stop(unittest.TestCase):
@@ -111,8 +112,7 @@ class Stop(unittest.TestCase):
             koseki.wait_for(gets_in, "the new account")
             permissions.write_text("{ broken")
             koseki.process.send_signal(signal.SIGHUP)
-            koseki.wait_for(lambda: "level=error" in koseki.log() or "level=warn" in koseki.log(),
-                            "a complaint")
+            koseki.wait_for(lambda: "event=reload-failed what=accounts" in koseki.log(), "a complaint")
             self.assertTrue(gets_in())
 
 
@@ -152,7 +152,44 @@ class Folder(unittest.TestCase):
         self.assertEqual(koseki.http("GET", "/v1/tenants/T1").status, 200)
         koseki.close()
 
+    def test_folders_that_cannot_be_used_are_named(self):
+        with tempfile.TemporaryDirectory(prefix="koseki-folder-") as name:
+            folder = pathlib.Path(name)
+            (folder / "file").write_text("")
+            (folder / "link").symlink_to("/nowhere/at/all")
+            for case, make in (("store-is-a-folder", "data.mdb"), ("lock-is-a-folder", "lock.mdb")):
+                (folder / case / make).mkdir(parents=True)
+            accounts = folder / "permissions.json"
+            accounts.write_text('{"users": {"u": {"mechanism": "PLAIN", "password": "p", "authorities": []}}}')
+            for data in ("file", "link", "store-is-a-folder", "lock-is-a-folder", "no/such/parent"):
+                with self.subTest(data):
+                    run = self.run_serve("--set", "amqp.listen=127.0.0.1:0", "--set", f"accounts={accounts}", "--set",
+                                         f"data-dir={folder / data}", "--set", "store.map-size=1GiB")
+                    self.assertEqual(run.returncode, 1, run.stderr)
+                    self.assertIn(f"{folder / data}", run.stderr)
+                    self.assertNotIn("event=ready", run.stderr)
+
+    def test_an_inconsistent_store_is_told_of(self):
+        """The id of a device in a credential's record is changed in the file: it reads well, and is wrong."""
+        with Koseki() as koseki:
+            koseki.create_tenant("T1")
+            koseki.create_device("T1", "victim-1", {}, [
+                {"type": "psk", "auth-id": "auth-of-victim", "secrets": [{"key": "AA=="}]}])
+            koseki.verify()
+            koseki.stop()
+            data = pathlib.Path(koseki.settings["data-dir"]) / "data.mdb"
+            good = data.read_bytes()
+            self.assertIn(b"auth-of-victimvictim-1", good)
+            data.write_bytes(good.replace(b"auth-of-victimvictim-1", b"auth-of-victimvictim-2"))
+            run = subprocess.run([os.environ["KOSEKI_BINARY"], "stat", "--verify", "--set", f"data-dir={data.parent}",
+                                  "--set", "store.map-size=1GiB"], capture_output=True, text=True)
+            self.assertEqual(run.returncode, 1, run.stdout + run.stderr)
+            self.assertRegex(run.stdout, "(?m)^inconsistent: .*(auth-of-victim|victim-1)")
+            data.write_bytes(good)
+            koseki.verify()
+
     def test_a_full_map_is_answered_503_and_reads_go_on(self):
+        factory = Factory()
         with Koseki(store__map_size="1MiB") as koseki:
             koseki.create_tenant("T1")
             codes = set()
@@ -169,12 +206,26 @@ class Folder(unittest.TestCase):
             self.assertIn("store-full", koseki.log())
             with Adapter(koseki) as adapter:
                 self.assertEqual(status(adapter.assert_device("T1", "D0")), 200)
+                answer, made = None, 0
+                while answer is None or status(answer) == 201:  # small ones may still fit
+                    subject, certificate = factory.make()
+                    answer = adapter.call("credentials/T1", "get", {
+                        "type": "x509-cert", "auth-id": subject, "client-certificate": certificate})
+                    made += status(answer) == 201
+                self.assertEqual((status(answer), payload(answer)["reason"]), (503, "store-full"))
+                self.assertRegex(koseki.stat(), rf"(?m)^devices: {n + made}$")
             koseki.stop()
             koseki.verify()
+            koseki.settings["store.map-size"] = "2MiB"  # what the answer and the log say to do
             koseki.start()
+            self.assertEqual(koseki.http("POST", "/v1/tenants/T2", {}).status, 201)
 
     def test_below_the_watermark_writes_are_refused(self):
         with Koseki(store__min_free="900TiB") as koseki:
             answer = koseki.http("POST", "/v1/tenants/T1", {})
             self.assertEqual(answer.status, 503)
             self.assertEqual(answer.json()["reason"], "disk-full")
+            ready = koseki.http("GET", "/readiness", listener="ops.listen")
+            self.assertEqual((ready.status, ready.json()["checks"][0]["data"]["reason"]), (503, "disk-full"))
+            self.assertEqual(koseki.http("GET", "/liveness", listener="ops.listen").status, 200)
+            self.assertEqual(koseki.http("GET", "/v1/tenants/T1").status, 404)

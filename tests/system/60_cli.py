@@ -1,8 +1,10 @@
 """The command line: exit codes, messages, probe, stat beside the service."""
+import contextlib
 import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -46,6 +48,68 @@ class Commands(unittest.TestCase):
         self.assertNotEqual(out.stdout, run("hash-password", text="secret\n").stdout)
         for bad in ("", "\n", "x" * 73 + "\n"):
             self.assertEqual(run("hash-password", text=bad).returncode, 1)
+
+    def test_hash_password_takes_its_cost_from_the_settings(self):
+        for source in (["--set", "passwords.max-bcrypt-cost=5"], []):
+            out = run("hash-password", *source, text="secret\n",
+                      env=dict(os.environ, KOSEKI_PASSWORDS_MAX_BCRYPT_COST="6"))
+            self.assertTrue(out.stdout.startswith("$2a$05$" if source else "$2a$06$"), out.stdout)
+
+    def test_hash_password_prompts_on_a_terminal_and_does_not_show_what_is_typed(self):
+        ours, theirs = os.openpty()
+        with subprocess.Popen([BINARY, "hash-password"], stdin=theirs, stderr=theirs,
+                              stdout=subprocess.PIPE) as process:
+            shown = b""
+            while b"Password: " not in shown:
+                shown += os.read(ours, 100)
+            os.write(ours, b"typed-secret\n")
+            self.assertRegex(process.stdout.read(), rb"^\$2a\$10\$")
+            self.assertEqual(process.wait(WAIT), 0)
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # at its end
+            while more := os.read(ours, 100):
+                shown += more
+        os.close(ours)
+        self.assertNotIn(b"typed-secret", shown)
+
+    def test_output_that_cannot_be_written_is_a_failure(self):
+        with tempfile.TemporaryDirectory() as folder, open("/dev/full", "w") as full:
+            accounts = pathlib.Path(folder) / "p.json"
+            accounts.write_text('{"users": {"u": {"mechanism": "PLAIN", "password": "p", "authorities": []}}}')
+            for arguments in (["--version"], ["--help"], ["stat", "--help"], ["hash-password"],
+                              ["check-config", "--set", "amqp.listen=127.0.0.1:0", "--set", f"accounts={accounts}"]):
+                out = subprocess.run([BINARY, *arguments], input="secret\n", stdout=full, stderr=subprocess.PIPE,
+                                     text=True, timeout=WAIT)
+                self.assertEqual(out.returncode, 1, arguments)
+                self.assertRegex(out.stderr, "cannot write to standard output: No space left on device", arguments)
+
+    def test_a_port_that_is_taken_is_named(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken, tempfile.TemporaryDirectory() as folder:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            accounts = pathlib.Path(folder) / "p.json"
+            accounts.write_text('{"users": {"u": {"mechanism": "PLAIN", "password": "p", "authorities": []}}}')
+            for key in ("amqp.listen", "http.listen", "ops.listen"):
+                listeners = {"amqp.listen": "127.0.0.1:0", key: address}
+                out = run("serve", "--set", f"accounts={accounts}", "--set", f"data-dir={folder}/data", "--set",
+                          "store.map-size=1GiB", *[f"--set={k}={v}" for k, v in listeners.items()])
+                self.assertEqual(out.returncode, 1)
+                self.assertIn(f"cannot listen on {address}: Address already in use", out.stderr)
+                self.assertNotIn("event=ready", out.stderr)
+
+    def test_every_command_takes_config_and_set_and_minds_what_is_wrong_there(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "k.yaml"
+            path.write_text("nonsense: 1\n")
+            for wrong, says in ((["--config", str(path)], f"{path}:1: there is no setting 'nonsense'"),
+                                (["--set", "nonsense=1"], "--set nonsense: there is no setting 'nonsense'"),
+                                (["--config", f"{folder}/nowhere"], "nowhere: No such file")):
+                for command, code in ((["serve"], 1), (["check-config"], 1), (["hash-password"], 1), (["stat"], 1),
+                                      (["export"], 1), (["probe", "--connect", "127.0.0.1:1", "--username", "u",
+                                                         "--password-file", "f", "--cert", "c"], 64)):
+                    out = run(*command, *wrong, text="secret\n")
+                    self.assertEqual(out.returncode, code, (command, wrong))
+                    self.assertIn(says, out.stderr, command)
+                    self.assertEqual(out.stdout, "", command)
 
     def test_serve_without_a_listener_names_the_settings(self):
         out = run("serve")
@@ -226,7 +290,7 @@ class WithService(unittest.TestCase):
         log = self.koseki.log()
         for user in PERMISSIONS["users"].values():
             if user.get("password"):
-                self.assertNotIn(user["password"], log)
+                self.assertNotRegex(log, rf"\b{re.escape(user['password'])}\b")  # an answer has "secrets"
 
 
 class Templates(unittest.TestCase):

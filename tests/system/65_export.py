@@ -34,10 +34,10 @@ class Export(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.koseki = Koseki()
-        cls.adapter = Adapter(cls.koseki)
         cls.koseki.create_tenant("T1")
-        cls.provisioned = payload(cls.adapter.credentials(
-            "T1", "x509-cert", "CN=device-1,O=Acme", certificate="device-1.pem"))["device-id"]
+        with Adapter(cls.koseki) as adapter:
+            cls.provisioned = payload(adapter.credentials(
+                "T1", "x509-cert", "CN=device-1,O=Acme", certificate="device-1.pem"))["device-id"]
         cls.koseki.create_tenant("T2", cas=(), alias="second", ext={"n": 1})
         cls.koseki.create_device("T2", "bare", {"memberOf": ["g"]})
         credentials = json.loads(json.dumps(CREDENTIALS))
@@ -48,7 +48,6 @@ class Export(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        cls.adapter.close()
         cls.koseki.close()
 
     def arguments(self):
@@ -100,14 +99,16 @@ class Export(unittest.TestCase):
         self.assertIs(devices["T2", "bare"]["auto-provisioned"], False)
 
     def test_it_holds_all_that_adapters_are_told(self):
+        adapter = Adapter(self.koseki)
+        self.addCleanup(adapter.close)
         _, _, _, devices = self.export()
         line = devices["T2", "all"]
         self.assertEqual([(c["type"], c["auth-id"]) for c in line["credentials"]],
                          [(c["type"], c["auth-id"]) for c in CREDENTIALS])
         for stored in line["credentials"]:
             with self.subTest(stored["auth-id"]):
-                answer = self.adapter.credentials("T2", stored["type"], stored["auth-id"],
-                                                  **stored.get("ext", {}))
+                answer = adapter.credentials("T2", stored["type"], stored["auth-id"],
+                                             **stored.get("ext", {}))
                 if not stored.get("enabled", True):
                     self.assertEqual(status(answer), 404)
                     self.assertEqual(stored["secrets"][0]["key"], "b2Zm")
@@ -119,7 +120,7 @@ class Export(unittest.TestCase):
                     self.assertEqual({k: of_line.get(k) for k in secret}, secret)
         self.assertRegex(by_name(line["credentials"])["hashed-password", "plain"]["secrets"][0]["pwd-hash"],
                          r"^\$2a\$")
-        told = payload(self.adapter.assert_device("T2", "all"))
+        told = payload(adapter.assert_device("T2", "all"))
         self.assertEqual(told["defaults"], line["document"]["defaults"])
 
     def test_two_exports_are_equal(self):

@@ -6,14 +6,18 @@
 Closes with "N passed, N failed, N skipped". With --sanitized, tests marked `release_only` are left out.
 """
 import argparse
+import faulthandler
 import importlib.util
 import os
 import pathlib
+import resource
 import sys
 import time
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
+# A test that takes so long hangs: where is printed, and the run ends, the servers with it.
+HANGS_AFTER = 3600 if os.environ.get("KOSEKI_TESTS_LONG") == "1" else 600
 sys.path.insert(0, str(HERE))
 
 
@@ -27,6 +31,7 @@ class Result(unittest.TestResult):
 
     def startTest(self, test):
         super().startTest(test)
+        faulthandler.dump_traceback_later(HANGS_AFTER, exit=True)
         self.started = time.monotonic()
 
     def line(self, word, test, text=""):
@@ -79,6 +84,9 @@ def main():
     parser.add_argument("-k", default="", help="tests whose id contains this")
     options = parser.parse_args()
 
+    # more than a thousand sockets at a time
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     os.environ["KOSEKI_BINARY"] = str(pathlib.Path(options.binary).resolve())
     os.environ["KOSEKI_SANITIZED"] = "1" if options.sanitized else "0"
     from support import pki

@@ -1,8 +1,11 @@
 /* Reactors: posts, timers, streams over a socket pair, discarded posts. */
 #include "support/test.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -193,6 +196,49 @@ static void addresses_are_checked(void **state)
     close(fd);
 }
 
+/* 4,096, or what the kernel allows: of a listening socket it tells the length of its queue here. */
+static void a_fleet_fits_into_the_queue_of_a_listener(void **state)
+{
+    struct net_address_text bound;
+    struct tcp_info info = {0};
+    socklen_t len = sizeof(info);
+    unsigned most = 4096;
+    FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
+    int fd = -1;
+
+    (void)state;
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%u", &most), 1);
+    (void)fclose(file);
+    assert_ok(net_listen("127.0.0.1:0", &fd, &bound, why));
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+    assert_int_equal(info.tcpi_sacked, most < 4096 ? most : 4096);
+    close(fd);
+}
+
+static void a_socket_that_has_met_itself_is_known(void **state)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(at);
+    struct net_address_text bound;
+    int listening = -1;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    (void)state;
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    assert_false(net_is_own_peer(fd)); /* not connected */
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, len), 0);
+    assert_true(net_is_own_peer(fd));
+    close(fd);
+
+    assert_ok(net_listen("127.0.0.1:0", &listening, &bound, why));
+    assert_ok(net_connect(bound.text, 30000, &fd, why));
+    assert_false(net_is_own_peer(fd));
+    close(fd);
+    close(listening);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +249,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_stream_moves_bytes_and_tells_of_the_end, set_up,
                                         tear_down),
         cmocka_unit_test(addresses_are_checked),
+        cmocka_unit_test(a_fleet_fits_into_the_queue_of_a_listener),
+        cmocka_unit_test(a_socket_that_has_met_itself_is_known),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,12 +1,14 @@
 #include "support/test.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/settings.h"
 
-static char problems[2048];
+static char problems[8192];
 static unsigned warnings;
 
 static void on_problem(void *arg, const char *place, const char *text)
@@ -109,6 +111,7 @@ static void what_is_wrong_is_told_with_its_place(void **state)
         {"- a\n", "expected settings"},
         {"threads: 1\n---\nthreads: 2\n", "second document"},
         {"data-dir:\n", "has no value"},
+        {"data-dir: \"a\\0b\"\n", "k.yaml:1: a value holds a NUL"},
         {"messaging:\n  max-events: 0\n", "must be between"},
     };
 
@@ -123,6 +126,66 @@ static void what_is_wrong_is_told_with_its_place(void **state)
         }
         settings_done(&s);
     }
+}
+
+static void no_file_is_too_large_for_a_clear_answer(void **state)
+{
+    enum { LINES = 300000 };
+    char *yaml = malloc(LINES * 5 + 1);
+    struct settings s;
+
+    (void)state;
+    for (size_t i = 0; i < LINES; i++) {
+        memcpy(yaml + i * 5, "a: 1\n", 6);
+    }
+    assert_int_equal(read_file(&s, yaml, NULL, 0), KS_INVALID);
+    assert_non_null(strstr(problems, "k.yaml: larger than 1 MiB"));
+    settings_done(&s);
+    yaml[500000] = '\0';
+    problems[0] = '\0';
+    assert_int_equal(read_file(&s, yaml, NULL, 0), KS_INVALID);
+    assert_non_null(strstr(problems, "k.yaml:50: "));
+    assert_null(strstr(problems, "k.yaml:51: "));
+    assert_non_null(strstr(problems, "k.yaml: and perhaps more"));
+    settings_done(&s);
+    assert_int_equal(settings_read(&s, dir.path, NULL, 0, &report), KS_INVALID);
+    assert_non_null(strstr(problems, "Is a directory"));
+    settings_done(&s);
+    free(yaml);
+}
+
+/* In the file to its folder, elsewhere to the working folder; a path that fits nowhere is refused.
+ */
+static void relative_paths_have_a_base(void **state)
+{
+    static const char *const sets[] = {"tls.key=set.key"};
+    static char *set;
+    char was[PATH_MAX];
+    char expected[3][PATH_MAX + 16];
+    struct settings s;
+
+    (void)state;
+    assert_non_null(getcwd(was, sizeof(was)));
+    (void)snprintf(expected[0], sizeof(expected[0]), "%s/file.json", dir.path);
+    (void)snprintf(expected[1], sizeof(expected[1]), "%s/variable.pem", was);
+    (void)snprintf(expected[2], sizeof(expected[2]), "%s/set.key", was);
+    (void)setenv("KOSEKI_TLS_CERT", "variable.pem", 1);
+    assert_int_equal(read_file(&s, "accounts: file.json\ndata-dir: /absolute\n", sets, 1), KS_OK);
+    (void)unsetenv("KOSEKI_TLS_CERT");
+    assert_string_equal(s.accounts, expected[0]);
+    assert_string_equal(s.tls_cert, expected[1]);
+    assert_string_equal(s.tls_key, expected[2]);
+    assert_string_equal(s.data_dir, "/absolute");
+    settings_done(&s);
+
+    set = malloc(PATH_MAX + 16);
+    memcpy(set, "tls.key=", 8);
+    memset(set + 8, 'x', PATH_MAX);
+    set[8 + PATH_MAX] = '\0';
+    assert_int_equal(settings_read(&s, NULL, (const char *const *)&set, 1, &report), KS_INVALID);
+    assert_non_null(strstr(problems, "--set tls.key: tls.key: the path is too long"));
+    settings_done(&s);
+    free(set);
 }
 
 static void set_and_environment_are_checked_too(void **state)
@@ -190,6 +253,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SETTINGS(the_later_source_wins),
         SETTINGS(what_is_wrong_is_told_with_its_place),
+        SETTINGS(no_file_is_too_large_for_a_clear_answer),
+        SETTINGS(relative_paths_have_a_base),
         SETTINGS(set_and_environment_are_checked_too),
         SETTINGS(a_service_needs_a_port_accounts_and_tls_files),
         SETTINGS(settings_without_effect_warn),

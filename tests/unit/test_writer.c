@@ -715,7 +715,7 @@ static void what_another_process_left_is_swept_in_small_steps(void **state)
     before = fault_kv_commits(kv);
     assert_int_equal(purging(), 1);
     open_writer(0);
-    for (int i = 0; i < 200 && purging() > 0; i++) {
+    for (int i = 0; i < 1000 && purging() > 0; i++) {
         nap(50);
     }
     assert_int_equal(purging(), 0);
@@ -731,7 +731,7 @@ static void a_deletion_is_swept_after_its_job(void **state)
     leave_behind();
     (void)submit(ACT_INSERT);
     wait_for(1);
-    for (int i = 0; i < 200 && purging() > 0; i++) {
+    for (int i = 0; i < 1000 && purging() > 0; i++) {
         nap(50);
     }
     assert_int_equal(purging(), 0);

@@ -4,7 +4,7 @@ import subprocess
 
 from support import pki
 
-SECONDS = 30  # a limit, for a machine with much else to do
+SECONDS = 60  # a limit, for a machine with much else to do
 MQTT_CODES = {1: "protocol version", 2: "identifier rejected", 3: "server unavailable",
               4: "bad user name or password", 5: "not authorised"}
 

@@ -5,7 +5,8 @@ import pathlib
 import re
 import subprocess
 
-from processes import Failed, free_port, listening
+from processes import Failed, listening
+from support.ports import keep_port
 
 HERE = pathlib.Path(__file__).resolve().parent
 # 127.0.0.1 counts as "not configured" for the adapters' health port.
@@ -13,6 +14,8 @@ HEALTH_HOST = "127.0.0.2"
 BROKER_USER = "adapter"
 BROKER_PASSWORD = "broker-secret"
 PATIENCE = 120
+# Of the adapters' connections, to the registry and to the broker; Hono's own are a second and less.
+LIMITS = {"connectTimeout": 20000, "linkEstablishmentTimeout": 20000, "flowLatency": 10000}
 HEAP = ["-Xms32m", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 
 
@@ -39,7 +42,7 @@ class Broker:
 
     def __init__(self, processes, out, folder):
         self.processes = processes
-        self.port = free_port()
+        self.port = keep_port()
         home = next(iter(out.glob("apache-artemis-*")))
         instance = folder / "broker"
         run = subprocess.run(
@@ -87,12 +90,12 @@ class ProtocolAdapter:
 
     def __init__(self, processes, out, folder, kind, registry, broker_port, tls):
         self.processes, self.kind = processes, kind
-        self.port = free_port()
-        self.health_port = free_port(HEALTH_HOST)
+        self.port = keep_port()
+        self.health_port = keep_port(HEALTH_HOST)
         config = folder / kind
         config.mkdir()
-        network = {"host": "127.0.0.1", "port": broker_port, "username": BROKER_USER,
-                   "password": BROKER_PASSWORD}
+        network = dict(LIMITS, host="127.0.0.1", port=broker_port, username=BROKER_USER,
+                       password=BROKER_PASSWORD, sendMessageTimeout=20000)
         endpoint = {"bindAddress": "127.0.0.1", "port": self.port, "keyPath": tls["key"],
                     "certPath": tls["cert"], "insecurePortEnabled": False}
         if kind == "http":

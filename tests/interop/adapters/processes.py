@@ -11,12 +11,6 @@ class Failed(Exception):
     """The run cannot go on; the text says why."""
 
 
-def free_port(host="127.0.0.1"):
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
-
-
 def wait_until(what, text, seconds):
     """Polls what() until it is true; its value."""
     end = time.monotonic() + seconds

@@ -2,15 +2,15 @@
 import json
 import subprocess
 
-from parts import BROKER_PASSWORD, BROKER_USER, PATIENCE, Broker, ProtocolAdapter
+from parts import BROKER_PASSWORD, BROKER_USER, LIMITS, PATIENCE, Broker, ProtocolAdapter
 from processes import wait_until
 from proton import Message
 from proton.utils import BlockingConnection
 from support import pki
+from support.ports import keep_port
 from support.server import PERMISSIONS, WAIT, Koseki
 
-REQUEST = {"linkEstablishmentTimeout": 5000, "flowLatency": 2000, "requestTimeout": 8000,
-           "responseCacheMinSize": 0, "responseCacheMaxSize": 0}
+REQUEST = dict(LIMITS, requestTimeout=20000, responseCacheMinSize=0, responseCacheMaxSize=0)
 
 
 def permissions():
@@ -84,7 +84,10 @@ class Stage:
     def __enter__(self):
         data = self.folder / "koseki"
         data.mkdir()
-        self.koseki = Koseki(tls=True, folder=data, permissions=permissions(), wait_ready=False)
+        # ports that stay its own while it is restarted
+        ports = {key: f"127.0.0.1:{keep_port()}" for key in (
+            "amqp.listen", "amqp.tls-listen", "http.listen", "http.tls-listen", "ops.listen")}
+        self.koseki = Koseki(tls=True, folder=data, permissions=permissions(), wait_ready=False, **ports)
         try:
             self.koseki.wait_ready()
             self.start()
@@ -124,8 +127,6 @@ class Stage:
 
     def restart_koseki(self):
         """Ends it and starts it on the same ports."""
-        for key, port in self.koseki.ports.items():
-            self.koseki.settings[key] = f"127.0.0.1:{port}"
         self.koseki.stop()
         wait_until(lambda: not self.http.ready() and not self.mqtt.ready(),
                    "the adapters to notice that the registry is gone", PATIENCE)

@@ -23,7 +23,7 @@ const requests = [
 const options = { host: "localhost", port: Number(port), username: "adapter@HONO", password: "secret", reconnect: false };
 if (ca !== "-") Object.assign(options, { transport: "tls", ca: [fs.readFileSync(ca)] });
 const connection = rhea.connect(options);
-const deadline = setTimeout(() => finish("no answer within 30 s"), 30000);
+const deadline = setTimeout(() => finish("no answer within 60 s"), 60000);
 
 function finish(error) {
   clearTimeout(deadline);

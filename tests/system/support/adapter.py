@@ -1,5 +1,6 @@
 """What a protocol adapter does, by Debian's Proton for Python: one connection, request and reply links."""
 import json
+import threading
 import uuid
 
 from proton import Message, SSLDomain, symbol
@@ -91,6 +92,46 @@ class Adapter:
         return self.call(f"registration/{tenant}", "assert", None, properties)
 
 
+class Steady:
+    """A client that was there before and asks for tenant T1 all the while, as adapters do, on a thread
+    of its own: whatever a test does, it must not notice. (A client that does nothing is ended for it.)"""
+
+    def __init__(self, koseki):
+        self.wrong = None
+        self.answered = 0
+        self.news = threading.Condition()
+        self.stopping = threading.Event()
+        self.adapter = Adapter(koseki)
+        self.thread = threading.Thread(target=self.work, daemon=True)
+        self.thread.start()
+
+    def work(self):
+        while not self.stopping.is_set() and self.wrong is None:
+            try:
+                code = status(self.adapter.tenant("T1"))
+                wrong = None if code == 200 else f"status {code}"
+            except Exception as error:  # told by check
+                wrong = f"{type(error).__name__} {error}"
+            with self.news:
+                self.wrong = wrong
+                self.answered += wrong is None
+                self.news.notify_all()
+            self.stopping.wait(0.02)
+
+    def check(self):
+        """A request that it sends after this call is answered, and all before were."""
+        with self.news:
+            # the second answer from now on belongs to a request sent later than now
+            enough = self.answered + 2
+            self.news.wait_for(lambda: self.wrong is not None or self.answered >= enough, 2 * WAIT)
+            assert self.wrong is None and self.answered >= enough, f"the steady client: {self.wrong}"
+
+    def close(self):
+        self.stopping.set()
+        self.thread.join()
+        self.adapter.close()
+
+
 def status(answer):
     return answer.properties["status"]
 
@@ -100,4 +141,4 @@ def payload(answer):
     return json.loads(bytes(body)) if body else None
 
 
-__all__ = ["Adapter", "payload", "status", "symbol"]
+__all__ = ["Adapter", "Steady", "payload", "status", "symbol"]

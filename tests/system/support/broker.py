@@ -3,14 +3,14 @@
 It keeps nothing: `taken` lists what it accepted, in order.
 """
 import dataclasses
-import os
-import socket
 import threading
 import time
 
 from proton import Condition, Delivery, Endpoint, Terminus, symbol
 from proton.handlers import MessagingHandler
 from proton.reactor import Container, EventInjector, ApplicationEvent
+
+from support.ports import keep_port
 
 
 @dataclasses.dataclass
@@ -36,7 +36,7 @@ class Broker(MessagingHandler):
 
     def __init__(self, relay=True, credit=200, port=0):
         super().__init__(prefetch=0, auto_accept=False, auto_settle=False)
-        self.relay, self.credit, self.port = relay, credit, port
+        self.relay, self.credit, self.port = relay, credit, port or keep_port()
         self.judge = lambda address, message: "accept"
         self.refuse = lambda address: False
         self.delay = 0.0
@@ -97,16 +97,7 @@ class Broker(MessagingHandler):
     def on_start(self, event):
         acceptor = self.container.listen(f"127.0.0.1:{self.port}")
         self.acceptor = acceptor
-        self.port = self.bound(acceptor)
         self.ready.set()
-
-    @staticmethod
-    def bound(acceptor):
-        sock = socket.socket(fileno=os.dup(acceptor._selectable.fileno()))
-        try:
-            return sock.getsockname()[1]
-        finally:
-            sock.close()
 
     def on_connection_opening(self, event):
         if self.relay:

@@ -228,6 +228,27 @@ class Raw10:
     def send(self, data):
         self.sock.sendall(data)
 
+    def flood(self, data):
+        """Sends all of it, or as much as the server takes before it ends the connection, and keeps what comes
+        meanwhile: a server need not read on from a peer that does not read."""
+        self.sock.setblocking(False)
+        try:
+            while data:
+                readable, writable, _ = select.select([self.sock], [self.sock], [], WAIT)
+                if not readable and not writable:
+                    raise TimeoutError("the server takes nothing and says nothing")
+                if readable:
+                    more = self.sock.recv(65536)
+                    if not more:
+                        return
+                    self.pending += more
+                if writable:
+                    data = data[self.sock.send(data[:65536]):]
+        except ConnectionError:
+            pass  # what came before is still to be read
+        finally:
+            self.sock.settimeout(WAIT)
+
     def _fill(self, n):
         while len(self.pending) < n:
             try:
@@ -267,11 +288,19 @@ class Raw10:
             if got == CLOSE:
                 raise Closed(f"close {fields}")
 
+    def until(self, kind):
+        """All frames up to the first of this kind, with it: (channel, descriptor, fields, payload)."""
+        frames = [self.read()]
+        while frames[-1][1] != kind:
+            frames.append(self.read())
+        return frames
+
     def has_input(self, seconds):
         return bool(self.pending) or bool(select.select([self.sock], [], [], seconds)[0])
 
     def kinds_within(self, seconds):
-        """The kinds of the frames that come until nothing has come for so long."""
+        """The kinds of the frames that come until nothing has come for so long. Only to show that a kind
+        does not come: what is to come may take longer."""
         kinds = []
         while self.has_input(seconds):
             kinds.append(self.read()[1])

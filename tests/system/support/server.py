@@ -73,10 +73,12 @@ class Answer:
 
 
 class Koseki:
-    """Koseki(**settings): keys with '_' for '-' and '__' for '.', as amqp__max_links=10."""
+    """Koseki(**settings): keys with '_' for '-' and '__' for '.', as amqp__max_links=10.
+
+    prefix: a command that runs it. folder: to keep it in; it is not removed at the end."""
 
     def __init__(self, tls=False, preload=None, environment=None, wait_ready=True, permissions=None,
-                 folder=None, **settings):
+                 folder=None, prefix=(), **settings):
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="koseki-system-"))
         self.own_folder = folder is None
         self.environment = dict(os.environ, **(environment or {}))
@@ -102,12 +104,14 @@ class Koseki:
                 "tls.client-ca": pki.path("ca.pem")})
         for key, value in settings.items():
             self.settings[key.replace("__", ".").replace("_", "-")] = value
+        self.prefix = list(prefix)
         self.process = None
         self.ports = {}
         self.start(wait_ready)
 
     def start(self, wait_ready=True):
-        arguments = [os.environ["KOSEKI_BINARY"], "serve"]
+        # should the tests be killed, the kernel ends it too
+        arguments = ["setpriv", "--pdeathsig", "KILL", "--", *self.prefix, os.environ["KOSEKI_BINARY"], "serve"]
         for key, value in self.settings.items():
             if value is not None:
                 arguments += ["--set", f"{key}={value}"]
@@ -116,7 +120,11 @@ class Koseki:
         self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=self.log_file,
                                         stderr=self.log_file, env=self.environment)
         if wait_ready:
-            self.wait_ready()
+            try:
+                self.wait_ready()
+            except BaseException:
+                self.kill()
+                raise
         return self
 
     def log(self):
@@ -192,15 +200,18 @@ class Koseki:
             if self.own_folder:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
-    def verify(self):
-        """`koseki stat --verify` on the data folder."""
+    def stat(self, *options):
+        """`koseki stat` of the data folder, also while it is served."""
         run = subprocess.run(
-            [os.environ["KOSEKI_BINARY"], "stat", "--verify", "--set",
+            [os.environ["KOSEKI_BINARY"], "stat", *options, "--set",
              f"data-dir={self.settings['data-dir']}", "--set",
              f"store.map-size={self.settings['store.map-size']}"],
             capture_output=True, text=True)
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout
+
+    def verify(self):
+        return self.stat("--verify")
 
     def rss_kib(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()

@@ -3,8 +3,8 @@
  * and the write of the meta page on a descriptor opened with O_DSYNC.
  *
  * Steered while the process runs by the file named in KOSEKI_SLOWDISK, read at each step. Its
- * words: sync-delay=MS sync-fail=ERRNO meta-delay=MS meta-fail=ERRNO Each step that was held back
- * or failed appends a line to the same name with ".log".
+ * words: sync-hold=1 (until the word is gone) sync-delay=MS sync-fail=ERRNO, and meta-… of each. A
+ * step that is held back or fails first appends a line to the same name with ".log".
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -46,17 +46,29 @@ static void note(const char *what)
     }
 }
 
-/* 0, or the errno to fail with, after the delay. */
-static int step(const char *delay, const char *fail)
+static void pause_for(long ms)
 {
-    long ms = setting(delay);
+    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    nanosleep(&pause, NULL);
+}
+
+/* 0, or the errno to fail with, after the hold and the delay. */
+static int step(const char *hold, const char *delay, const char *fail)
+{
+    long ms;
     long error;
 
+    if (setting(hold) != 0) {
+        note(hold);
+        while (setting(hold) != 0) {
+            pause_for(2);
+        }
+    }
+    ms = setting(delay);
     if (ms > 0) {
-        struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
         note(delay);
-        nanosleep(&pause, NULL);
+        pause_for(ms);
     }
     error = setting(fail);
     if (error != 0) {
@@ -68,7 +80,7 @@ static int step(const char *delay, const char *fail)
 int fdatasync(int fd)
 {
     static int (*next)(int);
-    int error = step("sync-delay=", "sync-fail=");
+    int error = step("sync-hold=", "sync-delay=", "sync-fail=");
 
     if (next == NULL) {
         next = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
@@ -86,7 +98,7 @@ static ssize_t meta_pwrite(const char *symbol, int fd, const void *buf, size_t l
     int flags = fcntl(fd, F_GETFL);
 
     if (flags >= 0 && (flags & O_DSYNC) != 0) {
-        int error = step("meta-delay=", "meta-fail=");
+        int error = step("meta-hold=", "meta-delay=", "meta-fail=");
 
         if (error != 0) {
             errno = error;

@@ -33,7 +33,7 @@ public final class Hono {
     private static final SpanContext SPAN = NoopTracerFactory.create().buildSpan("case").start().context();
 
     private static <T> T get(final Future<T> future) throws Exception {
-        return future.toCompletionStage().toCompletableFuture().get(30, TimeUnit.SECONDS);
+        return future.toCompletionStage().toCompletableFuture().get(60, TimeUnit.SECONDS);
     }
 
     private static void refused(final int status, final Future<?> future) throws Exception {
@@ -51,9 +51,9 @@ public final class Hono {
             config.setTrustStorePath(args[2]);
         }
         if (!"defaults".equals(mode)) {
-            config.setRequestTimeout("twisted".equals(mode) ? 500 : 5000);
-            config.setFlowLatency(2000);
-            config.setLinkEstablishmentTimeout(5000);
+            config.setRequestTimeout("twisted".equals(mode) ? 500 : 30000);
+            config.setFlowLatency(10000);
+            config.setLinkEstablishmentTimeout(20000);
         }
         return HonoConnection.newConnection(vertx, config);
     }
