@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include <openssl/x509v3.h>
+
 #include "base/base64.h"
 #include "certs/certificate.h"
 #include "certs/leaf.h"
@@ -218,6 +220,49 @@ static void two_algorithms_are_no_signature(void **state)
     assert_false(is_signed_by(&leaf, ca_key));
 }
 
+/* The certificate with a comment of so many characters, so that it has `size` bytes. */
+static size_t grow(unsigned char out[CERTIFICATE_DER_MAX + 1024], size_t size)
+{
+    static char comment[CERTIFICATE_DER_MAX + 1];
+    size_t len = size - der_len - 64;
+    size_t made = 0;
+
+    while (made != size) {
+        const unsigned char *p = der;
+        X509 *cert = d2i_X509(NULL, &p, (long)der_len);
+        X509_EXTENSION *extension;
+
+        memset(comment, 'x', len);
+        comment[len] = '\0';
+        extension = X509V3_EXT_conf_nid(NULL, NULL, NID_netscape_comment, comment);
+        assert_int_equal(X509_add_ext(cert, extension, -1), 1);
+        assert_true(i2d_re_X509_tbs(cert, NULL) > 0); /* forgets the bytes it was read from */
+        made = (size_t)i2d_X509(cert, NULL);
+        assert_true(made <= CERTIFICATE_DER_MAX + 1024);
+        (void)i2d_X509(cert, &out);
+        out -= made;
+        len += size - made;
+        X509_EXTENSION_free(extension);
+        X509_free(cert);
+    }
+    return made;
+}
+
+static void more_than_16_kib_is_none(void **state)
+{
+    static unsigned char large[CERTIFICATE_DER_MAX + 1024];
+    struct leaf leaf;
+    size_t len = grow(large, CERTIFICATE_DER_MAX);
+
+    (void)state;
+    assert_true(leaf_read_plain(span_of(large, len), &arena, &leaf));
+    assert_ok(leaf_read(span_of(large, len), &arena, &leaf, why));
+    assert_span(leaf.subject_dn, "CN=dev,O=Test");
+    len = grow(large, CERTIFICATE_DER_MAX + 1);
+    assert_false(leaf_read_plain(span_of(large, len), &arena, &leaf));
+    assert_status(KS_INVALID, leaf_read(span_of(large, len), &arena, &leaf, why));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +270,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bytes_behind_it_are_ignored, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_cut_one_is_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_not_plain_is_for_openssl, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(more_than_16_kib_is_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(text_is_for_openssl_too, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_algorithms_are_no_signature, set_up, tear_down),
     };
