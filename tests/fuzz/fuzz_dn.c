@@ -2,9 +2,10 @@
  * Names, beside OpenSSL. A name in DER that is taken and that OpenSSL reads, too, gives text from
  * which OpenSSL makes the same DER again; where OpenSSL's own RFC 2253 text cannot differ, it is
  * the same. Text that is taken has a normal form, from which OpenSSL makes a name that has this
- * text, and which is taken and stays.
+ * text, and which is taken and stays. The attribute that id templates mean is the first of its
+ * type.
  *
- * Covers: certs/dn_parse.c certs/dn_render.c
+ * Covers: certs/dn_parse.c certs/dn_render.c certs/dn_attribute.c
  */
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -117,10 +118,14 @@ static bool add_attribute(X509_NAME *name, struct reader *r, bool same_set, int 
     r->at++;
     if (r->at < r->end && *r->at == '#') {
         const unsigned char *p = value;
+        unsigned char *again = NULL;
 
         len = take_hex(r, value);
         string = d2i_ASN1_PRINTABLE(NULL, &p, (long)len);
-        added = string != NULL && p == value + len;
+        /* OpenSSL takes a string in parts for the whole, which is another encoding */
+        added = string != NULL && i2d_ASN1_PRINTABLE(string, &again) == (int)len &&
+                memcmp(again, value, len) == 0;
+        OPENSSL_free(again);
     } else {
         len = take_value(r, value);
         string = ASN1_STRING_type_new(tag);

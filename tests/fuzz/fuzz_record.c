@@ -123,10 +123,24 @@ static bool try_credential(struct arena *arena, struct span bytes, struct buf *a
     return true;
 }
 
+static bool try_outbox(struct arena *arena, struct span bytes, struct buf *again)
+{
+    struct store_outbox_entry entry;
+
+    (void)arena;
+    if (!record_decode_outbox(bytes, &entry)) {
+        return false;
+    }
+    expect(entry.tenant_id.len > 0 && entry.tenant_id.len <= STORE_ID_MAX &&
+           entry.device_id.len <= STORE_ID_MAX && entry.gateway_id.len <= STORE_ID_MAX);
+    record_encode_outbox(&entry, again);
+    return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static bool (*const kinds[])(struct arena * arena, struct span bytes,
-                                 struct buf * again) = {try_tenant, try_device, try_credential};
+    static bool (*const kinds[])(struct arena * arena, struct span bytes, struct buf * again) = {
+        try_tenant, try_device, try_credential, try_outbox};
     struct span bytes;
     struct arena arena;
     struct buf again;
