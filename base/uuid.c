@@ -23,11 +23,23 @@ void random_bytes(void *out, size_t len)
     }
 }
 
+/* Of UUIDs to come. Each answer has one: a system call for each is a tenth of a look-up. */
+struct drawn {
+    struct uuid uuid[32];
+    size_t left;
+};
+
 struct uuid uuid_random(void)
 {
+    static _Thread_local struct drawn drawn;
     struct uuid uuid;
 
-    random_bytes(uuid.bytes, sizeof(uuid.bytes));
+    if (drawn.left == 0) {
+        random_bytes(drawn.uuid, sizeof(drawn.uuid));
+        drawn.left = sizeof(drawn.uuid) / sizeof(drawn.uuid[0]);
+    }
+    uuid = drawn.uuid[--drawn.left];
+    drawn.uuid[drawn.left] = (struct uuid){.bytes = {0}};     /* nobody finds it here afterwards */
     uuid.bytes[6] = (uint8_t)((uuid.bytes[6] & 0x0f) | 0x40); /* version 4 */
     uuid.bytes[8] = (uint8_t)((uuid.bytes[8] & 0x3f) | 0x80); /* variant of RFC 9562 */
     return uuid;

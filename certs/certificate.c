@@ -1,6 +1,5 @@
 #include "certs/certificate.h"
 
-#include <openssl/asn1t.h>
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -12,7 +11,7 @@
 #include <strings.h>
 #include <time.h>
 
-#include "base/buf.h"
+#include "certs/der.h"
 #include "certs/dn.h"
 
 enum { RSA_BITS_MIN = 1024, RSA_EXPONENT_BITS_MAX = 64, DSA_BITS_MAX = 3072 };
@@ -65,23 +64,18 @@ static enum ks_status read_name(const X509_NAME *name, struct arena *arena, stru
     unsigned char *bytes = NULL;
     int len = i2d_X509_NAME(name, &bytes);
     struct span der = take_der(arena, bytes, len);
-    struct buf out;
     enum ks_status st;
 
     if (der.len == 0) {
         return ssl_fail(why, KS_INVALID, "not-a-certificate", "a name cannot be read");
     }
-    buf_init(&out, 0);
-    st = dn_from_der(der, &out, why);
-    if (st == KS_OK) {
-        *text = arena_span(arena, buf_span(&out));
-        if (der_out != NULL) {
-            *der_out = der;
-        }
-    } else if (why != NULL) {
+    st = dn_text(der, arena, text, why);
+    if (st == KS_OK && der_out != NULL) {
+        *der_out = der;
+    }
+    if (st != KS_OK && why != NULL) {
         why->reason = "not-a-certificate";
     }
-    buf_done(&out);
     return st;
 }
 
@@ -201,7 +195,7 @@ enum ks_status certificate_parse(struct span bytes, struct arena *arena, struct 
     return st;
 }
 
-/* ---- keys and signatures ---- */
+/* ---- keys ---- */
 
 static EVP_PKEY *read_public_key(struct span der)
 {
@@ -252,110 +246,6 @@ void public_key_free(struct evp_pkey_st *key)
     EVP_PKEY_free(key);
 }
 
-/* One DER element at the start of `in`, which moves behind it: with its head, and without. */
-static bool take_element(struct span *in, int want_tag, int want_class, struct span *whole,
-                         struct span *inside)
-{
-    const unsigned char *start = (const unsigned char *)in->ptr;
-    const unsigned char *p = start;
-    long len = 0;
-    int tag = 0;
-    int class = 0;
-    int rc = in->len == 0 ? 0x80 : ASN1_get_object(&p, &len, &tag, &class, (long)in->len);
-
-    if ((rc & 0x81) != 0 || tag != want_tag || class != want_class) {
-        return false; /* an error, or a length that is not given */
-    }
-    *inside = span_of(p, (size_t)len);
-    *whole = span_of(start, (size_t)(p - start) + (size_t)len);
-    *in = span_of(in->ptr + whole->len, in->len - whole->len);
-    return true;
-}
-
-/* RFC 5280 section 4.1: what is signed, how, and the signature. The algorithm stands inside what is
- * signed, too, and must be the same there. */
-struct signed_parts {
-    struct span tbs;
-    struct span algorithm;
-    struct span signature;
-};
-
-static bool take_parts(struct span der, struct signed_parts *out)
-{
-    struct span certificate;
-    struct span inside;
-    struct span tbs;
-    struct span again;
-    struct span skipped;
-
-    if (!take_element(&der, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL, &skipped, &certificate) ||
-        !take_element(&certificate, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL, &out->tbs, &tbs) ||
-        !take_element(&certificate, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL, &out->algorithm, &inside) ||
-        !take_element(&certificate, V_ASN1_BIT_STRING, V_ASN1_UNIVERSAL, &out->signature,
-                      &inside) ||
-        certificate.len > 0) {
-        return false;
-    }
-    (void)take_element(&tbs, 0, V_ASN1_CONTEXT_SPECIFIC, &skipped, &inside); /* version */
-    return take_element(&tbs, V_ASN1_INTEGER, V_ASN1_UNIVERSAL, &skipped, &inside) &&
-           take_element(&tbs, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL, &again, &inside) &&
-           span_eq(again, out->algorithm);
-}
-
-/* MD5 and older: anyone can make two certificates with one signature. */
-static bool digest_is_fine(const X509_ALGOR *algorithm)
-{
-    const ASN1_OBJECT *oid = NULL;
-    int digest = NID_undef;
-
-    X509_ALGOR_get0(&oid, NULL, NULL, algorithm);
-    (void)OBJ_find_sigid_algs(OBJ_obj2nid(oid), &digest, NULL);
-    return digest != NID_md5 && digest != NID_md4 && digest != NID_md2;
-}
-
-static bool signature_is_fine(const struct signed_parts *parts, EVP_PKEY *key)
-{
-    const unsigned char *p = (const unsigned char *)parts->algorithm.ptr;
-    X509_ALGOR *algorithm = d2i_X509_ALGOR(NULL, &p, (long)parts->algorithm.len);
-    ASN1_BIT_STRING *signature;
-    ASN1_STRING *tbs = ASN1_STRING_type_new(V_ASN1_SEQUENCE);
-    bool ok;
-
-    p = (const unsigned char *)parts->signature.ptr;
-    signature = d2i_ASN1_BIT_STRING(NULL, &p, (long)parts->signature.len);
-    /* As X509_verify does it, but with the bytes at hand instead of a decoded certificate. */
-    ok = algorithm != NULL && signature != NULL && tbs != NULL && digest_is_fine(algorithm) &&
-         ASN1_STRING_set(tbs, parts->tbs.ptr, (int)parts->tbs.len) == 1 &&
-         ASN1_item_verify(ASN1_ITEM_rptr(ASN1_SEQUENCE), algorithm, signature, tbs, key) == 1;
-    ASN1_STRING_free(tbs);
-    ASN1_BIT_STRING_free(signature);
-    X509_ALGOR_free(algorithm);
-    return ok;
-}
-
-enum ks_status certificate_verify_with(struct span der, struct evp_pkey_st *key,
-                                       struct ks_failure *why)
-{
-    struct signed_parts parts;
-    bool ok;
-
-    ERR_clear_error();
-    ok = key != NULL && take_parts(der, &parts) && signature_is_fine(&parts, key);
-    ERR_clear_error();
-    return ok ? KS_OK
-              : ks_fail(why, KS_FORBIDDEN, "bad-signature",
-                        "the certificate is not signed by the key of its trusted CA");
-}
-
-enum ks_status certificate_verify(struct span der, struct span public_key, struct ks_failure *why)
-{
-    EVP_PKEY *key = public_key_decode(public_key);
-    enum ks_status st = certificate_verify_with(der, key, why);
-
-    EVP_PKEY_free(key);
-    return st;
-}
-
 static bool same_word(struct span text, const char *word)
 {
     return text.len == strlen(word) && strncasecmp(text.ptr, word, text.len) == 0;
@@ -399,17 +289,16 @@ enum ks_status public_key_check(struct span public_key, struct span algorithm,
 
 bool public_key_id(struct span public_key, uint8_t out[20])
 {
-    struct span info;
-    struct span bits;
-    struct span skipped;
+    struct der_value info;
+    struct der_value algorithm;
+    struct der_value bits;
     unsigned out_len = 0;
 
-    /* AlgorithmIdentifier, then the bits behind a byte that says how many of the last do not count.
-     */
-    return take_element(&public_key, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL, &skipped, &info) &&
-           take_element(&info, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL, &skipped, &bits) &&
-           take_element(&info, V_ASN1_BIT_STRING, V_ASN1_UNIVERSAL, &skipped, &bits) &&
-           bits.len > 1 &&
-           EVP_Digest(bits.ptr + 1, bits.len - 1, out, &out_len, EVP_sha1(), NULL) == 1 &&
+    /* The bits stand behind a byte that says how many of the last do not count. */
+    return der_next(&public_key, &info) && info.tag == DER_SEQUENCE &&
+           der_next(&info.content, &algorithm) && algorithm.tag == DER_SEQUENCE &&
+           der_next(&info.content, &bits) && bits.tag == DER_BIT_STRING && bits.content.len > 1 &&
+           EVP_Digest(bits.content.ptr + 1, bits.content.len - 1, out, &out_len, EVP_sha1(),
+                      NULL) == 1 &&
            out_len == 20;
 }

@@ -35,14 +35,7 @@ struct certificate {
 KS_MUST_CHECK enum ks_status certificate_parse(struct span bytes, struct arena *arena,
                                                struct certificate *out, struct ks_failure *why);
 
-/* Whether `der` is signed by this key: KS_OK, or KS_FORBIDDEN "bad-signature". */
-KS_MUST_CHECK enum ks_status certificate_verify(struct span der, struct span public_key,
-                                                struct ks_failure *why);
-
-/* The same with a decoded key, for a certificate that certificate_parse has read. */
 struct evp_pkey_st;
-KS_MUST_CHECK enum ks_status certificate_verify_with(struct span der, struct evp_pkey_st *key,
-                                                     struct ks_failure *why);
 /* NULL: not a key that we are willing to verify with. For certs/key_cache. */
 struct evp_pkey_st *public_key_decode(struct span public_key);
 void public_key_free(struct evp_pkey_st *key);

@@ -31,3 +31,28 @@ bool der_next(struct span *in, struct der_value *out)
     *in = span_of(in->ptr + head + len, in->len - head - len);
     return true;
 }
+
+/* Octets that the length of a content takes, with the one that is always there. */
+static size_t octets_of(size_t len)
+{
+    size_t octets = 1;
+
+    if (len >= 0x80) {
+        for (; len > 0; len >>= 8) {
+            octets++;
+        }
+    }
+    return octets;
+}
+
+bool der_take(struct span *in, uint8_t tag, struct der_value *out)
+{
+    struct span rest = *in;
+
+    if (!der_next(&rest, out) || out->tag != tag ||
+        out->whole.len != 1 + octets_of(out->content.len) + out->content.len) {
+        return false;
+    }
+    *in = rest;
+    return true;
+}

@@ -11,12 +11,16 @@
 
 #include <stdbool.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/span.h"
 #include "base/status.h"
 
 /* Appends the text of a DER-encoded Name. An empty Name is the empty text. */
 KS_MUST_CHECK enum ks_status dn_from_der(struct span der, struct buf *out, struct ks_failure *why);
+/* The same, as a text in the arena. */
+KS_MUST_CHECK enum ks_status dn_text(struct span der, struct arena *arena, struct span *out,
+                                     struct ks_failure *why);
 /*
  * The value of the attribute with this keyword (CN, OU, O) that Hono's id templates mean, appended
  * as it is, without escapes. Which one of several: docs/names.md. False, nothing appended: there is

@@ -11,8 +11,6 @@
 #include "certs/dn.h"
 #include "certs/dn_types.h"
 
-enum { TAG_SEQUENCE = 0x30, TAG_SET = 0x31 };
-
 /* The characters; U+FFFD for each byte that is no UTF-8. */
 static void add_text(struct buf *out, struct span value)
 {
@@ -124,7 +122,7 @@ static bool find(struct span rdns, const char *keyword, struct dn_attribute *out
 {
     struct der_value rdn;
 
-    while (der_next(&rdns, &rdn) && rdn.tag == TAG_SET) {
+    while (der_next(&rdns, &rdn) && rdn.tag == DER_SET) {
         if (has(rdn.content, keyword, out)) {
             return true;
         }
@@ -137,7 +135,7 @@ bool dn_find_attribute(struct span der, const char *keyword, struct buf *out)
     struct der_value name;
     struct dn_attribute found;
 
-    if (!der_next(&der, &name) || name.tag != TAG_SEQUENCE ||
+    if (!der_next(&der, &name) || name.tag != DER_SEQUENCE ||
         (!find(name.content, keyword, &found, shows) &&
          !find(name.content, keyword, &found, holds)) ||
         !dn_is_text(found.value.tag) || found.value.content.len == 0) {

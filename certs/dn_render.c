@@ -6,8 +6,6 @@
 #include "certs/dn.h"
 #include "certs/dn_types.h"
 
-enum { TAG_SEQUENCE = 0x30, TAG_SET = 0x31, TAG_OID = 0x06 };
-
 const char *dn_keyword_of(struct span oid)
 {
     for (size_t i = 0; i < dn_keyword_count; i++) {
@@ -114,8 +112,8 @@ bool dn_next_attribute(struct span *rdn, struct dn_attribute *out)
     struct der_value pair;
     struct der_value type;
 
-    if (!der_next(rdn, &pair) || pair.tag != TAG_SEQUENCE || !der_next(&pair.content, &type) ||
-        type.tag != TAG_OID || !der_next(&pair.content, &out->value) || pair.content.len != 0) {
+    if (!der_next(rdn, &pair) || pair.tag != DER_SEQUENCE || !der_next(&pair.content, &type) ||
+        type.tag != DER_OID || !der_next(&pair.content, &out->value) || pair.content.len != 0) {
         return false;
     }
     out->type = type.content;
@@ -168,14 +166,14 @@ enum ks_status dn_from_der(struct span der, struct buf *out, struct ks_failure *
     struct span in = der;
     size_t count = 0;
 
-    if (!der_next(&in, &name) || name.tag != TAG_SEQUENCE || in.len != 0) {
+    if (!der_next(&in, &name) || name.tag != DER_SEQUENCE || in.len != 0) {
         return ks_fail(why, KS_INVALID, NULL, "a name is not a DER sequence");
     }
     in = name.content;
     while (in.len > 0) {
         struct der_value rdn;
 
-        if (count == DN_RDNS_MAX || !der_next(&in, &rdn) || rdn.tag != TAG_SET) {
+        if (count == DN_RDNS_MAX || !der_next(&in, &rdn) || rdn.tag != DER_SET) {
             return ks_fail(why, KS_INVALID, NULL,
                            "a name has a malformed part, or more than %d of them", DN_RDNS_MAX);
         }
@@ -193,4 +191,19 @@ enum ks_status dn_from_der(struct span der, struct buf *out, struct ks_failure *
         return ks_fail(why, KS_INVALID, NULL, "a name is too long");
     }
     return KS_OK;
+}
+
+enum ks_status dn_text(struct span der, struct arena *arena, struct span *out,
+                       struct ks_failure *why)
+{
+    struct buf text;
+    enum ks_status st;
+
+    buf_init(&text, 0);
+    st = dn_from_der(der, &text, why);
+    if (st == KS_OK) {
+        *out = arena_span(arena, buf_span(&text));
+    }
+    buf_done(&text);
+    return st;
 }

@@ -20,7 +20,7 @@ static enum ks_status verify(struct service_reader *reader, const struct credent
                              uint32_t space, int64_t now_ms, struct ks_failure *why)
 {
     struct store_tenant tenant = {.space = 0};
-    struct certificate leaf;
+    struct leaf leaf;
     struct trust_issuers issuers;
     const struct store_ca *signer;
     enum ks_status st;

@@ -16,7 +16,7 @@ static enum ks_status refuse_flag(struct ks_failure *why)
 }
 
 /* Signature, validity, subject. *ca: whose key it was, whatever else is wrong. */
-static enum ks_status verify(struct service_reader *reader, const struct certificate *leaf,
+static enum ks_status verify(struct service_reader *reader, const struct leaf *leaf,
                              const struct trust_issuers *issuers, struct span auth_id,
                              int64_t now_ms, const struct store_ca **ca, struct ks_failure *why)
 {
@@ -26,7 +26,7 @@ static enum ks_status verify(struct service_reader *reader, const struct certifi
 }
 
 /* What the verdict on a certificate means in the mode that is set. *ca: on whose behalf. */
-static enum ks_status judge(struct service_reader *reader, const struct certificate *leaf,
+static enum ks_status judge(struct service_reader *reader, const struct leaf *leaf,
                             const struct trust_issuers *issuers, struct span auth_id,
                             int64_t now_ms, const struct store_ca **ca, bool *verified,
                             struct ks_failure *why)
@@ -99,7 +99,7 @@ enum ks_status provisioning_plan_make(struct service_reader *reader,
                                       struct ks_failure *why)
 {
     struct store_tenant tenant = {.space = 0};
-    struct certificate leaf;
+    struct leaf leaf;
     struct trust_issuers issuers;
     struct identity_subject subject;
     const struct store_ca *ca = NULL;

@@ -5,7 +5,7 @@
 #include "service/tenant_cache.h"
 #include "store/store.h"
 
-enum { VERDICTS_CACHED = 8192, KEYS_CACHED = 64 };
+enum { VERDICTS_CACHED = 65536, KEYS_CACHED = 64 };
 
 enum ks_status service_reader_open(struct service_reader *reader, const struct service *service,
                                    struct counters_slot *counters, struct ks_failure *why)

@@ -2,6 +2,7 @@
 
 #include "base/base64.h"
 #include "base/buf.h"
+#include "certs/certificate.h"
 #include "certs/dn.h"
 #include "certs/key_cache.h"
 #include "service/digest_cache.h"
@@ -13,7 +14,7 @@ enum {
     KEY_ID_LEN = 20,
 };
 
-enum ks_status trust_decode(struct span text, struct arena *arena, struct certificate *leaf,
+enum ks_status trust_decode(struct span text, struct arena *arena, struct leaf *leaf,
                             struct ks_failure *why)
 {
     unsigned char *bytes;
@@ -28,10 +29,10 @@ enum ks_status trust_decode(struct span text, struct arena *arena, struct certif
         return ks_fail(why, KS_INVALID, REASON_NOT_A_CERTIFICATE,
                        "client-certificate is no Base64 text (RFC 4648 section 4)");
     }
-    return certificate_parse(span_of(bytes, len), arena, leaf, why);
+    return leaf_read(span_of(bytes, len), arena, leaf, why);
 }
 
-static bool key_is_named(const struct certificate *leaf, const struct store_ca *ca)
+static bool key_is_named(const struct leaf *leaf, const struct store_ca *ca)
 {
     uint8_t id[KEY_ID_LEN];
 
@@ -39,16 +40,15 @@ static bool key_is_named(const struct certificate *leaf, const struct store_ca *
            span_eq(leaf->authority_key_id, span_of(id, sizeof(id)));
 }
 
-static bool may_have_issued(const struct store_ca *ca, const struct certificate *leaf,
-                            int64_t now_ms)
+static bool may_have_issued(const struct store_ca *ca, const struct leaf *leaf, int64_t now_ms)
 {
     return span_eq(ca->subject_dn, leaf->issuer_dn) && ca->not_before_ms <= now_ms &&
            now_ms <= ca->not_after_ms;
 }
 
 /* Adds the issuers whose key is, or is not, the one that the certificate names. */
-static void add_issuers(const struct store_tenant *tenant, const struct certificate *leaf,
-                        int64_t now_ms, bool named, struct trust_issuers *out)
+static void add_issuers(const struct store_tenant *tenant, const struct leaf *leaf, int64_t now_ms,
+                        bool named, struct trust_issuers *out)
 {
     struct store_ca ca;
     size_t offset = 0;
@@ -67,7 +67,7 @@ static void add_issuers(const struct store_tenant *tenant, const struct certific
     }
 }
 
-enum ks_status trust_find_issuers(const struct store_tenant *tenant, const struct certificate *leaf,
+enum ks_status trust_find_issuers(const struct store_tenant *tenant, const struct leaf *leaf,
                                   int64_t now_ms, struct trust_issuers *out, struct ks_failure *why)
 {
     out->count = 0;
@@ -83,7 +83,7 @@ enum ks_status trust_find_issuers(const struct store_tenant *tenant, const struc
     return KS_OK;
 }
 
-static bool signed_by(const struct trust_memory *memory, const struct certificate *leaf,
+static bool signed_by(const struct trust_memory *memory, const struct leaf *leaf,
                       const struct store_ca *ca)
 {
     struct sha256 verdict =
@@ -93,15 +93,15 @@ static bool signed_by(const struct trust_memory *memory, const struct certificat
     if (digest_cache_has(memory->verdicts, &verdict)) {
         return true;
     }
-    if (certificate_verify_with(
-            leaf->der, key_cache_get(memory->keys, ca->public_key, ca->key_hash), NULL) != KS_OK) {
+    if (signature_verify(&leaf->parts, key_cache_get(memory->keys, ca->public_key, ca->key_hash),
+                         NULL) != KS_OK) {
         return false;
     }
     digest_cache_add(memory->verdicts, &verdict);
     return true;
 }
 
-enum ks_status trust_find_signer(const struct trust_memory *memory, const struct certificate *leaf,
+enum ks_status trust_find_signer(const struct trust_memory *memory, const struct leaf *leaf,
                                  const struct trust_issuers *issuers,
                                  const struct store_ca **signer, struct ks_failure *why)
 {
@@ -174,7 +174,7 @@ enum ks_status trust_check_auth_id(const struct store_ca *ca,
     return KS_OK;
 }
 
-enum ks_status trust_check_leaf(const struct certificate *leaf, const struct store_ca *ca,
+enum ks_status trust_check_leaf(const struct leaf *leaf, const struct store_ca *ca,
                                 struct span auth_id, int64_t now_ms, struct ks_failure *why)
 {
     const struct identity_subject subject = trust_subject_of(leaf);

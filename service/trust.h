@@ -19,7 +19,7 @@
 #include "base/arena.h"
 #include "base/span.h"
 #include "base/status.h"
-#include "certs/certificate.h"
+#include "certs/leaf.h"
 #include "service/identity_template.h"
 #include "store/store.h"
 
@@ -43,24 +43,24 @@ struct trust_issuers {
 };
 
 /* `text` is Base64 of DER or PEM, as clients send it in a request. */
-KS_MUST_CHECK enum ks_status trust_decode(struct span text, struct arena *arena,
-                                          struct certificate *leaf, struct ks_failure *why);
+KS_MUST_CHECK enum ks_status trust_decode(struct span text, struct arena *arena, struct leaf *leaf,
+                                          struct ks_failure *why);
 /* KS_NOT_FOUND "no-trusted-ca" if there is none. */
 KS_MUST_CHECK enum ks_status trust_find_issuers(const struct store_tenant *tenant,
-                                                const struct certificate *leaf, int64_t now_ms,
+                                                const struct leaf *leaf, int64_t now_ms,
                                                 struct trust_issuers *out, struct ks_failure *why);
 /* The issuer whose key signed the certificate; KS_NOT_FOUND "bad-signature" if it is none of them.
  */
 KS_MUST_CHECK enum ks_status trust_find_signer(const struct trust_memory *memory,
-                                               const struct certificate *leaf,
+                                               const struct leaf *leaf,
                                                const struct trust_issuers *issuers,
                                                const struct store_ca **signer,
                                                struct ks_failure *why);
 /* The certificate's own validity, and its auth-id under the CA that issued it: KS_NOT_FOUND
  * "not-yet-valid", "expired", or as trust_check_auth_id. */
-KS_MUST_CHECK enum ks_status trust_check_leaf(const struct certificate *leaf,
-                                              const struct store_ca *ca, struct span auth_id,
-                                              int64_t now_ms, struct ks_failure *why);
+KS_MUST_CHECK enum ks_status trust_check_leaf(const struct leaf *leaf, const struct store_ca *ca,
+                                              struct span auth_id, int64_t now_ms,
+                                              struct ks_failure *why);
 KS_MUST_CHECK enum ks_status trust_check_validity(int64_t not_before_ms, int64_t not_after_ms,
                                                   int64_t now_ms, struct ks_failure *why);
 /* Whether this is the auth-id of the subject: what the CA's auth-id template gives, or without one
@@ -72,7 +72,7 @@ KS_MUST_CHECK enum ks_status trust_check_auth_id(const struct store_ca *ca,
  * form than the normal one would never be found again. KS_NOT_FOUND "subject-mismatch". */
 KS_MUST_CHECK enum ks_status trust_check_normal(struct span auth_id, struct ks_failure *why);
 
-static inline struct identity_subject trust_subject_of(const struct certificate *leaf)
+static inline struct identity_subject trust_subject_of(const struct leaf *leaf)
 {
     return (struct identity_subject){.dn = leaf->subject_dn, .der = leaf->subject_der};
 }

@@ -102,6 +102,15 @@ static bool is_name(struct span name)
     return name.len > 0 && name.len <= STORE_NAME_MAX;
 }
 
+/* The last field of a segment: yes or no, nothing else. */
+static bool is_flag(const struct store_answer *answer, size_t index)
+{
+    size_t at = (index + 1) * RECORD_SEGMENT_SIZE - 8;
+    uint64_t enabled;
+
+    return bytes_get(answer->segments, &at, 8, &enabled) && enabled <= 1;
+}
+
 /* Segments lie one behind the other, a comma between, inside the text. */
 static bool check_answer(const struct store_answer *answer)
 {
@@ -114,7 +123,7 @@ static bool check_answer(const struct store_answer *answer)
     for (size_t i = 0; i < count; i++) {
         struct store_segment segment = store_segment_at(answer, i);
 
-        if ((uint64_t)segment.offset + segment.len > answer->text.len ||
+        if (!is_flag(answer, i) || (uint64_t)segment.offset + segment.len > answer->text.len ||
             (i > 0 && (segment.offset != at + 1 || answer->text.ptr[at] != ','))) {
             return false;
         }

@@ -26,7 +26,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { IN_FLIGHT_MAX = 4096, BUFFER = 1 << 20, CREDIT = 20000, ID_DIGITS = 10 };
+enum {
+    IN_FLIGHT_MAX = 4096,
+    BUFFER = 1 << 20,
+    CREDIT = 20000,
+    ID_DIGITS = 10,
+    PATIENCE_S = 120, /* without any answer: something is broken, not slow */
+};
 
 struct bytes {
     unsigned char *at;
@@ -650,12 +656,31 @@ static double percentile(double share)
     return latencies == 0 ? 0 : (double)latency[(size_t)(share * (double)(latencies - 1))] / 1000;
 }
 
+/* On a busy machine a short time may pass without an answer: each place is to have had one. */
 static bool is_done(uint64_t until)
 {
     if (strcmp(options.kind, "provision") == 0) {
         return latencies >= cert_count;
     }
-    return now_ns() >= until;
+    return now_ns() >= until && latencies >= (size_t)options.connections * options.outstanding;
+}
+
+static void take_care(const struct connection *all)
+{
+    static uint64_t seen;
+    static uint64_t since;
+    uint64_t received = 0;
+
+    for (unsigned i = 0; i < options.connections; i++) {
+        received += all[i].received;
+    }
+    if (received != seen || since == 0) {
+        seen = received;
+        since = now_ns();
+    } else if (now_ns() - since > (uint64_t)PATIENCE_S * 1000000000U) {
+        errno = ETIMEDOUT;
+        die("no answers");
+    }
 }
 
 static void turn(int epoll, struct connection *all)
@@ -663,6 +688,9 @@ static void turn(int epoll, struct connection *all)
     struct epoll_event events[256];
     int n = epoll_wait(epoll, events, 256, 100);
 
+    if (n == 0) {
+        take_care(all);
+    }
     for (int i = 0; i < n; i++) {
         struct connection *c = &all[events[i].data.u32];
 

@@ -2,6 +2,9 @@
  * JSON bodies through the readers of tenants, devices and credentials sets. What is read must be
  * rendered, and what is rendered must be read again as the same: the stored form is a fixed point
  * (but for names of certificates: their text need not be one).
+ *
+ * Covers: service/tenant_document.c service/device_document.c
+ * Covers: service/credential_document.c service/credential_read.c service/credential_merge.c
  */
 #include <assert.h>
 #include <stdint.h>

@@ -1,11 +1,14 @@
 /*
  * The guard and the engine behind it, as a connection drives them: every frame that the guard
  * passes goes to Debian's engine, whose events are handled as the service handles them. Neither may
- * abort or leak.
+ * abort or leak, and the engine finds nothing wrong with a frame but the order of delivery-ids,
+ * which is the engine's to check.
  *
  * The input is a program: each byte picks a frame to build from the bytes behind it, so that deep
  * states are reached; one opcode takes raw bytes. An input that begins with the SASL header is what
  * a client sent: its frames as they are.
+ *
+ * Covers: amqp/guard.c amqp/guard_schema.c
  */
 #include <proton/condition.h>
 #include <proton/connection.h>
@@ -441,6 +444,16 @@ static void fail_link(struct peer *peer, const struct guard_event *at)
     guard_link_closed(&peer->guard, at->channel, at->handle);
 }
 
+static void expect_no_complaint(struct peer *peer)
+{
+    pn_condition_t *condition = pn_transport_condition(peer->engine.transport);
+
+    if (pn_condition_is_set(condition) &&
+        strcmp(pn_condition_get_name(condition), "amqp:session:invalid-field") != 0) {
+        abort();
+    }
+}
+
 /* False: the connection is over. */
 static bool offer(struct peer *peer, struct span frame)
 {
@@ -468,6 +481,7 @@ static bool offer(struct peer *peer, struct span frame)
         frame.len % 2 == 0) { /* the service handles some of these in one go with later ones */
         pump(peer);
     }
+    expect_no_complaint(peer);
     return !pn_connection_driver_read_closed(&peer->engine);
 }
 

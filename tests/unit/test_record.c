@@ -486,6 +486,26 @@ static void another_format_or_render_version_is_refused(void **state)
     }
 }
 
+/* The example's second segment is disabled: 8 zero bytes before the text. */
+static void a_segment_that_is_neither_enabled_nor_disabled_is_refused(void **state)
+{
+    struct store_credential credential = credential_example();
+    struct buf bytes;
+    size_t flag;
+
+    (void)state;
+    encode(CREDENTIAL, &bytes);
+    flag = bytes.len - credential.answer.text.len - 8;
+    for (size_t i = 0; i < 8; i++) {
+        bytes.ptr[flag + i] = i == 0 ? 2 : 1;
+        assert_false(decode_exact(CREDENTIAL, buf_span(&bytes)));
+        bytes.ptr[flag + i] = 0;
+    }
+    bytes.ptr[flag] = 1;
+    assert_true(decode_exact(CREDENTIAL, buf_span(&bytes)));
+    buf_done(&bytes);
+}
+
 /* No sanitizer may see anything, whatever the decoder says. */
 static void no_damaged_byte_leads_astray(void **state)
 {
@@ -667,6 +687,7 @@ int main(void)
         RECORD_TEST(records_read_as_they_were_written),
         RECORD_TEST(a_record_of_any_other_length_is_refused),
         RECORD_TEST(another_format_or_render_version_is_refused),
+        RECORD_TEST(a_segment_that_is_neither_enabled_nor_disabled_is_refused),
         RECORD_TEST(no_damaged_byte_leads_astray),
         RECORD_TEST(segments_must_fit_their_text),
         RECORD_TEST(what_is_beyond_the_bounds_is_refused),

@@ -228,6 +228,26 @@ static void pending_lanes_take_turns(void **state)
     assert_ptr_equal(lane[2]->previous_pending, lane[0]);
 }
 
+static void lanes_are_bounded(void **state)
+{
+    struct lane *first = NULL;
+    char tenant[16];
+
+    (void)state;
+    for (unsigned i = 0; i < SENDER_LANES; i++) {
+        struct lane *lane;
+
+        (void)snprintf(tenant, sizeof(tenant), "t%u", i);
+        lane = lane_of(STORE_OUTBOX_EVENT, tenant);
+        assert_non_null(lane);
+        first = i == 0 ? lane : first;
+    }
+    assert_null(lane_of(STORE_OUTBOX_EVENT, "one more"));
+    assert_ptr_equal(lane_of(STORE_OUTBOX_EVENT, "t0"), first);
+    sender_lanes_rest(lanes, first);
+    assert_non_null(lane_of(STORE_OUTBOX_EVENT, "one more"));
+}
+
 static void the_window_is_bounded(void **state)
 {
     struct lane *lane = lane_of(STORE_OUTBOX_EVENT, "T");
@@ -268,6 +288,7 @@ int main(void)
         CASE(a_lane_that_keeps_failing_parks_at_once),
         CASE(lanes_are_told_apart_and_freed_when_nothing_is_kept),
         CASE(pending_lanes_take_turns),
+        CASE(lanes_are_bounded),
         CASE(the_window_is_bounded),
     };
 
