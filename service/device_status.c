@@ -1,5 +1,6 @@
 #include "service/device_status.h"
 
+#include "base/clock.h"
 #include "store/store.h"
 
 enum ks_status device_status_notified(struct store_txn *txn, uint32_t space,
@@ -11,4 +12,39 @@ enum ks_status device_status_notified(struct store_txn *txn, uint32_t space,
 
     *out = (device->flags & STORE_DEVICE_NOTIFIED) != 0 || state == STORE_EVENT_SENT;
     return st;
+}
+
+static void add_time(struct buf *out, const char *name, int64_t ms)
+{
+    struct clock_text text;
+
+    clock_format(ms, &text);
+    buf_printf(out, "\"%s\":\"%s\"", name, text.text);
+}
+
+void device_status_add(struct buf *out, const struct store_device *device, bool notified)
+{
+    buf_add_char(out, '{');
+    add_time(out, "created", device->created_ms);
+    if (device->updated_ms != 0) {
+        buf_add_char(out, ',');
+        add_time(out, "updated", device->updated_ms);
+    }
+    if ((device->flags & STORE_DEVICE_AUTO_PROVISIONED) != 0) {
+        buf_add_cstr(out, ",\"auto-provisioned\":true");
+    }
+    if (notified) {
+        buf_add_cstr(out, ",\"auto-provisioning-notification-sent\":true");
+    }
+    buf_add_char(out, '}');
+}
+
+void device_status_add_members(struct buf *out, const struct store_device *device, bool notified)
+{
+    if (device->document.len > sizeof("{}") - 1) { /* an object's text */
+        buf_add(out, device->document.ptr + 1, device->document.len - 2);
+        buf_add_char(out, ',');
+    }
+    buf_add_cstr(out, "\"status\":");
+    device_status_add(out, device, notified);
 }

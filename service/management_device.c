@@ -1,5 +1,4 @@
 /* The devices of the management API. */
-#include "base/clock.h"
 #include "service/device_document.h"
 #include "service/device_status.h"
 #include "service/management_job.h"
@@ -76,35 +75,6 @@ enum ks_status management_device_delete(struct management_job *job, struct store
 
 /* ---- reading ---- */
 
-static void add_time(struct buf *out, const char *name, int64_t ms)
-{
-    struct clock_text text;
-
-    clock_format(ms, &text);
-    buf_printf(out, "\"%s\":\"%s\"", name, text.text);
-}
-
-/* Behind the members of the document, which is an object's text. */
-static void add_status(struct buf *out, const struct store_device *device, bool notified)
-{
-    bool empty = device->document.len <= sizeof("{}") - 1;
-
-    buf_add(out, device->document.ptr, device->document.len - 1);
-    buf_add_cstr(out, empty ? "\"status\":{" : ",\"status\":{");
-    add_time(out, "created", device->created_ms);
-    if (device->updated_ms != 0) {
-        buf_add_char(out, ',');
-        add_time(out, "updated", device->updated_ms);
-    }
-    if ((device->flags & STORE_DEVICE_AUTO_PROVISIONED) != 0) {
-        buf_add_cstr(out, ",\"auto-provisioned\":true");
-    }
-    if (notified) {
-        buf_add_cstr(out, ",\"auto-provisioning-notification-sent\":true");
-    }
-    buf_add_cstr(out, "}}");
-}
-
 enum ks_status management_device_read(struct store_txn *txn,
                                       const struct management_request *request,
                                       struct management_response *response, struct ks_failure *why)
@@ -122,7 +92,9 @@ enum ks_status management_device_read(struct store_txn *txn,
         st = device_status_notified(txn, tenant.space, &device, &notified, why);
     }
     if (st == KS_OK) {
-        add_status(&response->body, &device, notified);
+        buf_add_char(&response->body, '{');
+        device_status_add_members(&response->body, &device, notified);
+        buf_add_char(&response->body, '}');
         response->has_etag = true;
         response->etag = device.version;
     }
