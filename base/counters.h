@@ -34,6 +34,9 @@
     X(OUTBOX_REJECTED, "outbox_rejected", "refusals of messages and links by the broker")          \
     X(OUTBOX_PARKED, "outbox_parked", "events parked since the broker kept rejecting them")        \
     X(OUTBOX_WAITS_OUT, "outbox_waits_out", "logins answered before their event was accepted")     \
+    X(SEARCHES, "searches", "searches answered")                                                   \
+    X(SEARCHES_REFUSED, "searches_refused", "searches refused: too many, or shutting down")        \
+    X(SEARCHES_DROPPED, "searches_dropped", "searches whose client had gone")                      \
     X(STORE_BATCHES, "store_batches", "write transactions committed")                              \
     X(STORE_JOBS, "store_jobs", "write jobs answered after a commit")                              \
     X(STORE_FAILURES, "store_failures", "write jobs failed by the store")                          \

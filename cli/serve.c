@@ -24,6 +24,7 @@
 #include "service/accounts.h"
 #include "service/device_connection.h"
 #include "service/outbox.h"
+#include "service/search_worker.h"
 #include "store/lmdb/lmdb_kv.h"
 #include "store/store.h"
 #include "store/writer.h"
@@ -50,6 +51,7 @@ struct parts {
     struct pool *pool;
     struct accounts *accounts;
     struct device_connections *device_connections;
+    struct search_worker *search;
     struct tls_context *tls;
     struct service service;
     struct reactor *reactors[THREADS_MAX];
@@ -151,6 +153,9 @@ static enum ks_status open_store(struct parts *parts, struct ks_failure *why)
         writer_options.housekeeping_arg = parts->kv;
         st = writer_open(&parts->writer, parts->store, &writer_options, why);
     }
+    if (st == KS_OK) {
+        st = search_worker_open(&parts->search, parts->store, &search_default_limits, why);
+    }
     return st;
 }
 
@@ -186,6 +191,7 @@ static enum ks_status open_access(struct parts *parts, struct ks_failure *why)
         .writer = parts->writer,
         .pool = parts->pool,
         .device_connections = parts->device_connections,
+        .search = parts->search,
         .verify = (enum verify_mode)settings->provisioning_verify,
         .max_devices_per_tenant = settings->limits_max_devices_per_tenant,
         .max_credentials_per_device = settings->limits_max_credentials_per_device,
@@ -438,6 +444,7 @@ static void drain(struct parts *parts)
     int64_t until = clock_monotonic_ms() + ANSWERS_WITHIN_MS;
 
     atomic_store(&parts->stopping, true);
+    search_worker_stop(parts->search); /* what it answers now goes out while HTTP drains */
     http_server_drain(parts->http, ANSWERS_WITHIN_MS / 2);
     amqp_server_drain(parts->amqp, until - clock_monotonic_ms());
     if (parts->sender != NULL) {
@@ -447,6 +454,9 @@ static void drain(struct parts *parts)
 
 static void close_parts(struct parts *parts)
 {
+    if (parts->search != NULL) {
+        search_worker_stop(parts->search);
+    }
     if (parts->writer != NULL) {
         writer_stop(parts->writer);
     }
@@ -473,6 +483,7 @@ static void close_parts(struct parts *parts)
     accounts_close(parts->accounts);
     device_connections_close(parts->device_connections);
     tls_close(parts->tls);
+    search_worker_close(parts->search);
     writer_close(parts->writer);
     if (parts->store != NULL) {
         store_close(parts->store);

@@ -1,9 +1,11 @@
 #include "http/call.h"
 
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +24,9 @@
 #include "service/answer.h"
 #include "service/authority.h"
 #include "service/management.h"
+#include "service/search_worker.h"
 
-enum { CREDENTIALS_MAX = 1024, ADDRESS_MAX = 512 };
+enum { CREDENTIALS_MAX = 1024, ADDRESS_MAX = 512, WATCH_MS = 250 };
 
 struct call {
     struct reactor_post post; /* first */
@@ -33,7 +36,9 @@ struct call {
     struct route route;
     enum ks_status login;                /* of the login */
     struct identity *who;                /* NULL: everyone may do everything */
-    struct management_response response; /* of a write, from another thread */
+    struct management_response response; /* of a write or search, from another thread */
+    struct reactor_timer watch;          /* of a search: whether its client is still there */
+    _Atomic bool dropped;                /* it is not; the search thread looks here */
 };
 
 /* ---- answers ---- */
@@ -125,6 +130,7 @@ void call_reply_error(struct evhttp_request *request, int status, const char *re
 static void call_free(struct call *call)
 {
     atomic_fetch_sub(call->context.in_flight, 1);
+    reactor_timer_done(&call->watch);
     identity_unref(call->who);
     management_response_done(&call->response);
     free(call);
@@ -169,7 +175,9 @@ static void log_answer(const struct call *call, const struct management_response
     struct log_text body;
     const char *uri = evhttp_request_get_uri(call->request);
 
-    if (response->status >= 500) {
+    if (atomic_load(&call->dropped)) {
+        log_debug("search-dropped", "target=%s", log_text(&target, span_cstr(uri)));
+    } else if (response->status >= 500) {
         log_warn("request-failed", "status=%d target=%s answer=%s", response->status,
                  log_text(&target, span_cstr(uri)), log_text(&body, buf_span(&response->body)));
     } else if (response->status < 300 && call->route.writes) {
@@ -205,7 +213,8 @@ static void written_on_reactor(struct reactor_post *post, bool discard)
     finish(call, &call->response);
 }
 
-/* On a thread of the pool or the writer, or on the reactor from within management_write. */
+/* On a thread of the pool, the writer or the searches, or on the reactor from within
+ * management_write or search_begin. */
 static void written(void *arg, struct management_response *response)
 {
     struct call *call = arg;
@@ -217,6 +226,34 @@ static void written(void *arg, struct management_response *response)
     reactor_post(call->context.options->reactor, &call->post);
 }
 
+/* evhttp does not read while a request is served, and so sees no end of the connection. A client
+ * that has shut down only its own side is taken for gone too: few do, and only a long search ends
+ * early by it. */
+static void watch_client(void *arg)
+{
+    struct call *call = arg;
+    struct evhttp_connection *connection = evhttp_request_get_connection(call->request);
+    struct pollfd socket = {.events = POLLRDHUP};
+
+    if (connection != NULL) {
+        socket.fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
+    }
+    if (connection == NULL || poll(&socket, 1, 0) != 0) {
+        atomic_store(&call->dropped, true); /* its answer comes all the same */
+        return;
+    }
+    reactor_timer_set(&call->watch, WATCH_MS);
+}
+
+static void search(struct call *call, const struct management_request *request)
+{
+    const struct http_options *options = call->context.options;
+
+    reactor_timer_init(&call->watch, options->reactor, watch_client, call);
+    reactor_timer_set(&call->watch, WATCH_MS);
+    search_begin(options->service->search, request, &call->dropped, written, call);
+}
+
 static void operate(struct call *call, struct span body)
 {
     const char *if_match =
@@ -225,6 +262,7 @@ static void operate(struct call *call, struct span body)
         .op = call->route.op,
         .tenant_id = call->route.tenant,
         .device_id = call->route.device,
+        .query = path_query(span_cstr(evhttp_request_get_uri(call->request))),
         .body = body,
         .if_match = span_cstr(if_match),
     };
@@ -232,6 +270,10 @@ static void operate(struct call *call, struct span body)
     struct ks_failure why = {0};
     enum ks_status st;
 
+    if (call->route.searches) {
+        search(call, &request);
+        return;
+    }
     if (call->route.writes) {
         management_write(call->context.options->service, &request, written, call);
         return;

@@ -99,3 +99,11 @@ enum path_verdict path_parse(struct span target, struct path *out)
     }
     return PATH_OK;
 }
+
+struct span path_query(struct span target)
+{
+    const char *mark = target.len == 0 ? NULL : memchr(target.ptr, '?', target.len);
+
+    return mark == NULL ? span_of(NULL, 0)
+                        : span_of(mark + 1, (size_t)(span_end(target) - mark) - 1);
+}

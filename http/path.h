@@ -29,3 +29,5 @@ enum path_verdict {
 };
 
 enum path_verdict path_parse(struct span target, struct path *out);
+/* What follows the first `?`, as it came. */
+struct span path_query(struct span target);

@@ -4,11 +4,13 @@
 
 static const struct route_row table[] = {
     {"tenants", 0, HTTP_POST, MANAGEMENT_TENANT_CREATE},
+    {"tenants", 0, HTTP_GET, MANAGEMENT_TENANT_SEARCH},
     {"tenants", 1, HTTP_POST, MANAGEMENT_TENANT_CREATE},
     {"tenants", 1, HTTP_GET, MANAGEMENT_TENANT_READ},
     {"tenants", 1, HTTP_PUT, MANAGEMENT_TENANT_UPDATE},
     {"tenants", 1, HTTP_DELETE, MANAGEMENT_TENANT_DELETE},
     {"devices", 1, HTTP_POST, MANAGEMENT_DEVICE_CREATE},
+    {"devices", 1, HTTP_GET, MANAGEMENT_DEVICE_SEARCH},
     {"devices", 2, HTTP_POST, MANAGEMENT_DEVICE_CREATE},
     {"devices", 2, HTTP_GET, MANAGEMENT_DEVICE_READ},
     {"devices", 2, HTTP_DELETE, MANAGEMENT_DEVICE_DELETE},
@@ -44,6 +46,8 @@ enum route_verdict route_find(const struct path *path, enum http_method method, 
         }
         if (table[i].method == method) {
             out->op = table[i].op;
+            out->searches =
+                out->op == MANAGEMENT_TENANT_SEARCH || out->op == MANAGEMENT_DEVICE_SEARCH;
             out->tenant = table[i].ids > 0 ? path->segment[2] : span_of(NULL, 0);
             out->device = table[i].ids > 1 ? path->segment[3] : span_of(NULL, 0);
             return ROUTE_OK;

@@ -28,6 +28,7 @@ enum route_verdict {
 struct route {
     enum management_op op;
     bool writes;
+    bool searches;
     bool needs_body; /* PUT: a body must be there */
     struct span tenant;
     struct span device;

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/status.h"
 
 struct store_device;
@@ -19,3 +20,7 @@ struct store_txn;
 KS_MUST_CHECK enum ks_status device_status_notified(struct store_txn *txn, uint32_t space,
                                                     const struct store_device *device, bool *out,
                                                     struct ks_failure *why);
+/* Appends `status` as the management API shows it: a JSON object. */
+void device_status_add(struct buf *out, const struct store_device *device, bool notified);
+/* Appends the members of the device as it is shown, `status` the last, without the braces. */
+void device_status_add_members(struct buf *out, const struct store_device *device, bool notified);

@@ -25,9 +25,11 @@ enum management_op {
     MANAGEMENT_TENANT_READ,
     MANAGEMENT_TENANT_UPDATE,
     MANAGEMENT_TENANT_DELETE,
+    MANAGEMENT_TENANT_SEARCH,
     MANAGEMENT_DEVICE_CREATE,
     MANAGEMENT_DEVICE_READ,
     MANAGEMENT_DEVICE_DELETE,
+    MANAGEMENT_DEVICE_SEARCH,
     MANAGEMENT_CREDENTIALS_READ,
     MANAGEMENT_CREDENTIALS_UPDATE,
 };
@@ -47,6 +49,7 @@ struct management_request {
     enum management_op op;
     struct span tenant_id; /* percent-decoded; empty in a create: one is generated */
     struct span device_id; /* the same */
+    struct span query;     /* of a search: what follows the `?`, as it came */
     struct span body;      /* JSON text; empty: none */
     struct span if_match;  /* header value; empty: no precondition; quotes are taken off here */
 };
@@ -70,8 +73,8 @@ void management_read(struct service_reader *reader, const struct management_requ
                      struct management_response *response);
 
 /* Called once, from management_write itself (a refusal that needs neither hash nor writer) or later
- * on a pool or writer thread. The response is the callee's to read during the call; it may swap
- * the body out. */
+ * on a pool or writer thread; from search_begin itself, or later on the search thread. The response
+ * is the callee's to read during the call; it may swap the body out. */
 typedef void management_answered(void *arg, struct management_response *response);
 
 /* Takes a write through validation, hashing and the writer; the request is copied. */

@@ -1,5 +1,4 @@
 /* The devices of the management API. */
-#include "base/clock.h"
 #include "service/device_document.h"
 #include "service/device_members.h"
 #include "service/device_status.h"
@@ -77,38 +76,6 @@ enum ks_status management_device_delete(struct management_job *job, struct store
 
 /* ---- reading ---- */
 
-static void add_time(struct buf *out, enum device_status_member member, int64_t ms)
-{
-    struct clock_text text;
-
-    clock_format(ms, &text);
-    buf_printf(out, "\"%s\":\"%s\"", device_status_name(member), text.text);
-}
-
-static void add_flag(struct buf *out, enum device_status_member member, bool value)
-{
-    if (value) {
-        buf_printf(out, ",\"%s\":true", device_status_name(member));
-    }
-}
-
-/* Behind the members of the document, which is an object's text. */
-static void add_status(struct buf *out, const struct store_device *device, bool notified)
-{
-    bool empty = device->document.len <= sizeof("{}") - 1;
-
-    buf_add(out, device->document.ptr, device->document.len - 1);
-    buf_printf(out, "%s\"%s\":{", empty ? "" : ",", device_name(DEVICE_STATUS));
-    add_time(out, DEVICE_STATUS_CREATED, device->created_ms);
-    if (device->updated_ms != 0) {
-        buf_add_char(out, ',');
-        add_time(out, DEVICE_STATUS_UPDATED, device->updated_ms);
-    }
-    add_flag(out, DEVICE_STATUS_PROVISIONED, (device->flags & STORE_DEVICE_AUTO_PROVISIONED) != 0);
-    add_flag(out, DEVICE_STATUS_NOTIFIED, notified);
-    buf_add_cstr(out, "}}");
-}
-
 enum ks_status management_device_read(struct store_txn *txn,
                                       const struct management_request *request,
                                       struct management_response *response, struct ks_failure *why)
@@ -126,7 +93,9 @@ enum ks_status management_device_read(struct store_txn *txn,
         st = device_status_notified(txn, tenant.space, &device, &notified, why);
     }
     if (st == KS_OK) {
-        add_status(&response->body, &device, notified);
+        buf_add_char(&response->body, '{');
+        device_status_add_members(&response->body, &device, notified);
+        buf_add_char(&response->body, '}');
         response->has_etag = true;
         response->etag = device.version;
     }

@@ -35,6 +35,7 @@
 #define REASON_GATEWAY            "gateway-not-authorized"
 #define REASON_VERSION            "version-mismatch"
 #define REASON_INTERNAL           "internal-error"
+#define REASON_SEARCH_LIMIT       "search-limit"
 /* What a failure without a code of its own is called. */
 #define REASON_NOT_FOUND   "not-found"
 #define REASON_CONFLICT    "conflict"

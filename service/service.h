@@ -18,6 +18,7 @@ struct counters_slot;
 struct device_connections;
 struct outbox;
 struct pool;
+struct search_worker;
 struct store;
 struct store_txn;
 struct tenant_cache;
@@ -31,6 +32,7 @@ struct service {
     struct pool *pool;                             /* password hashes */
     struct device_connections *device_connections; /* Hono 1.x adapters' */
     struct outbox *outbox;                         /* NULL: no messaging */
+    struct search_worker *search;                  /* of the management API */
     enum verify_mode verify;                       /* provisioning.verify */
     int64_t max_devices_per_tenant;                /* 0: none */
     int64_t max_credentials_per_device;            /* 0: none */

@@ -204,29 +204,54 @@ enum ks_status store_device_delete(struct store_txn *txn, uint32_t space, struct
                        : st;
 }
 
-enum ks_status store_device_next(struct store_txn *txn, uint32_t space, struct span after,
-                                 struct store_device *out, struct ks_failure *why)
+/* The entry behind the id `after` in a table whose keys are space and id. */
+static enum ks_status seek_id(struct store_txn *txn, enum kv_table table, uint32_t space,
+                              struct span after, struct span *id, struct span *value,
+                              struct ks_failure *why)
 {
     struct key from;
     struct span key;
-    struct span value;
-    struct span id;
     enum ks_status st;
 
+    if (after.len > STORE_ID_MAX) {
+        return KS_NOT_FOUND;
+    }
     key_of_device(&from, space, after);
     if (after.len > 0) {
         key_add_nul(&from);
     }
-    st = txn_seek(txn, KV_DEVICE, key_span(&from), &key, &value, why);
+    st = txn_seek(txn, table, key_span(&from), &key, value, why);
     if (st != KS_OK) {
         return st;
     }
     if (key.len <= 4 || key_read_space(key) != space) {
         return KS_NOT_FOUND;
     }
-    id = span_of(key.ptr + 4, key.len - 4);
-    return record_decode_device(value, id, out) ? KS_OK
-                                                : txn_unreadable(txn, "device", space, id, why);
+    *id = span_of(key.ptr + 4, key.len - 4);
+    return id->len <= STORE_ID_MAX
+               ? KS_OK
+               : txn_corrupt(txn, why, "an id in key space %u has %zu bytes", space, id->len);
+}
+
+enum ks_status store_device_next_id(struct store_txn *txn, uint32_t space, struct span after,
+                                    struct span *id, struct ks_failure *why)
+{
+    struct span value;
+
+    return seek_id(txn, KV_DEVICE, space, after, id, &value, why);
+}
+
+enum ks_status store_device_next(struct store_txn *txn, uint32_t space, struct span after,
+                                 struct store_device *out, struct ks_failure *why)
+{
+    struct span id;
+    struct span value;
+    enum ks_status st = seek_id(txn, KV_DEVICE, space, after, &id, &value, why);
+
+    if (st == KS_OK && !record_decode_device(value, id, out)) {
+        return txn_unreadable(txn, "device", space, id, why);
+    }
+    return st;
 }
 
 enum ks_status store_device_count(struct store_txn *txn, uint32_t space, uint64_t *count,
@@ -256,6 +281,14 @@ enum ks_status store_is_gateway(struct store_txn *txn, uint32_t space, struct sp
         *out = count > 0;
     }
     return st;
+}
+
+enum ks_status store_gateway_next(struct store_txn *txn, uint32_t space, struct span after,
+                                  struct span *id, struct ks_failure *why)
+{
+    struct span value;
+
+    return seek_id(txn, KV_GATEWAY, space, after, id, &value, why);
 }
 
 /* Only such names have entries. */
@@ -289,6 +322,42 @@ enum ks_status store_group_next(struct store_txn *txn, uint32_t space, struct sp
         return KS_NOT_FOUND;
     }
     *device = span_of(key.ptr + prefix, key.len - prefix);
+    return KS_OK;
+}
+
+enum ks_status store_member_next(struct store_txn *txn, uint32_t space, struct span group,
+                                 struct span device, struct span *next_group,
+                                 struct span *next_device, struct ks_failure *why)
+{
+    struct key from;
+    struct span key;
+    struct span value;
+    const char *nul;
+    enum ks_status st;
+
+    if (group.len > STORE_ID_MAX || device.len > STORE_ID_MAX) {
+        return KS_NOT_FOUND;
+    }
+    key_of_group(&from, space, group, device);
+    if (device.len > 0) {
+        key_add_nul(&from);
+    }
+    st = txn_seek(txn, KV_GROUP, key_span(&from), &key, &value, why);
+    if (st != KS_OK) {
+        return st;
+    }
+    if (key.len <= 4 || key_read_space(key) != space) {
+        return KS_NOT_FOUND;
+    }
+    nul = memchr(key.ptr + 4, '\0', key.len - 4);
+    if (nul == NULL) {
+        return txn_corrupt(txn, why, "a group entry of key space %u names no device", space);
+    }
+    *next_group = span_of(key.ptr + 4, (size_t)(nul - key.ptr) - 4);
+    *next_device = span_of(nul + 1, (size_t)(key.ptr + key.len - nul) - 1);
+    if (next_group->len > STORE_ID_MAX || next_device->len > STORE_ID_MAX) {
+        return txn_corrupt(txn, why, "a group entry of key space %u is too long", space);
+    }
     return KS_OK;
 }
 

@@ -174,6 +174,12 @@ KS_MUST_CHECK enum ks_status store_tenant_delete(struct store_txn *txn, uint32_t
  * is the next `after`. KS_NOT_FOUND at the end. */
 KS_MUST_CHECK enum ks_status store_tenant_next(struct store_txn *txn, struct span after,
                                                struct store_tenant *out, struct ks_failure *why);
+/* The same walk over ids alone: no record is read. */
+KS_MUST_CHECK enum ks_status store_tenant_next_id(struct store_txn *txn, struct span after,
+                                                  struct span *id, struct ks_failure *why);
+/* Tenants, as the engine counts them: no walk. */
+KS_MUST_CHECK enum ks_status store_tenant_count(struct store_txn *txn, uint64_t *count,
+                                                struct ks_failure *why);
 
 /* ---- devices ---- */
 
@@ -231,6 +237,10 @@ KS_MUST_CHECK enum ks_status store_device_delete_all(struct store_txn *txn, uint
 KS_MUST_CHECK enum ks_status store_device_next(struct store_txn *txn, uint32_t space,
                                                struct span after, struct store_device *out,
                                                struct ks_failure *why);
+/* The same walk over ids alone: no record is read. */
+KS_MUST_CHECK enum ks_status store_device_next_id(struct store_txn *txn, uint32_t space,
+                                                  struct span after, struct span *id,
+                                                  struct ks_failure *why);
 /* Devices of the tenant, as counted. */
 KS_MUST_CHECK enum ks_status store_device_count(struct store_txn *txn, uint32_t space,
                                                 uint64_t *count, struct ks_failure *why);
@@ -242,9 +252,20 @@ KS_MUST_CHECK enum ks_status store_group_next(struct store_txn *txn, uint32_t sp
 KS_MUST_CHECK enum ks_status store_group_has(struct store_txn *txn, uint32_t space,
                                              struct span group, struct span device, bool *out,
                                              struct ks_failure *why);
+/* Walks all memberships of a key space, by group and device: what follows (`group`, `device`), the
+ * first for two empty ones. A device stands there once for each of its groups; a group may be the
+ * empty name. KS_NOT_FOUND: no more. */
+KS_MUST_CHECK enum ks_status store_member_next(struct store_txn *txn, uint32_t space,
+                                               struct span group, struct span device,
+                                               struct span *next_group, struct span *next_device,
+                                               struct ks_failure *why);
 /* Whether some device names this id in `via`. */
 KS_MUST_CHECK enum ks_status store_is_gateway(struct store_txn *txn, uint32_t space, struct span id,
                                               bool *out, struct ks_failure *why);
+/* Walks the ids that devices name in `via`, in their order. Not each need be a device. */
+KS_MUST_CHECK enum ks_status store_gateway_next(struct store_txn *txn, uint32_t space,
+                                                struct span after, struct span *id,
+                                                struct ks_failure *why);
 
 /* ---- credentials: one record per (key space, type, auth-id) ---- */
 

@@ -200,19 +200,41 @@ enum ks_status store_tenant_get(struct store_txn *txn, uint32_t space, struct st
     return st;
 }
 
-enum ks_status store_tenant_next(struct store_txn *txn, struct span after, struct store_tenant *out,
-                                 struct ks_failure *why)
+/* The entry of the index by id behind `after`; the key is the id. */
+static enum ks_status seek_id(struct store_txn *txn, struct span after, struct span *key,
+                              struct span *value, struct ks_failure *why)
 {
     struct key from;
-    struct span key;
-    struct span value;
     enum ks_status st;
 
+    if (after.len > STORE_ID_MAX) {
+        return KS_NOT_FOUND;
+    }
     key_begin(&from);
     if (after.len > 0) {
         key_step(&from, after);
     }
-    st = txn_seek(txn, KV_TENANT_ID, key_span(&from), &key, &value, why);
+    st = txn_seek(txn, KV_TENANT_ID, key_span(&from), key, value, why);
+    return st != KS_OK || key->len <= STORE_ID_MAX
+               ? st
+               : txn_corrupt(txn, why, "a tenant's id has %zu bytes", key->len);
+}
+
+enum ks_status store_tenant_next_id(struct store_txn *txn, struct span after, struct span *id,
+                                    struct ks_failure *why)
+{
+    struct span value;
+
+    return seek_id(txn, after, id, &value, why);
+}
+
+enum ks_status store_tenant_next(struct store_txn *txn, struct span after, struct store_tenant *out,
+                                 struct ks_failure *why)
+{
+    struct span key;
+    struct span value;
+    enum ks_status st = seek_id(txn, after, &key, &value, why);
+
     if (st != KS_OK) {
         return st;
     }
@@ -223,6 +245,22 @@ enum ks_status store_tenant_next(struct store_txn *txn, struct span after, struc
     return st == KS_NOT_FOUND
                ? txn_corrupt(txn, why, "the index by id names tenant %.*s in vain", SPAN_ARG(key))
                : st;
+}
+
+enum ks_status store_tenant_count(struct store_txn *txn, uint64_t *count, struct ks_failure *why)
+{
+    struct ks_failure here = {0};
+    struct kv_stat stat = {0};
+    enum ks_status st = txn->error;
+
+    if (st == KS_OK) {
+        st = txn->store->kv->engine->stat(txn->kv, &stat, &here);
+    }
+    st = txn_result(txn, st, &here, why);
+    if (st == KS_OK) {
+        *count = stat.entries[KV_TENANT_ID];
+    }
+    return st;
 }
 
 /* ---- changes ---- */

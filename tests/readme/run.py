@@ -166,6 +166,8 @@ class Readme:
                 self.ready_line(text)
             elif text.startswith("curl ") and "openapi.json" in text:
                 self.curl("curl reads the description", text, '"openapi":"3.0.3"')
+            elif text.startswith("curl ") and " -G " in text:
+                self.curl("curl finds the device that came by certificate", text, '"total":1')
             elif text.startswith("curl "):
                 self.curl("curl creates a tenant", text, '"id":"acme"')
             elif text.startswith("api="):

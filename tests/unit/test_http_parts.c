@@ -55,6 +55,16 @@ static void paths_are_decoded_by_segment(void **state)
     assert_int_equal(path_parse(span_of(target, 4096), &path), PATH_TOO_LONG);
 }
 
+static void a_query_follows_the_first_question_mark(void **state)
+{
+    (void)state;
+    assert_span(path_query(SPAN("/v1/tenants")), "");
+    assert_span(path_query(SPAN("")), "");
+    assert_span(path_query(SPAN("/v1/tenants?")), "");
+    assert_span(path_query(SPAN("/v1/tenants?a=%20?b&c")), "a=%20?b&c");
+    assert_span(path_query(SPAN("http://host/x?y=1")), "y=1");
+}
+
 static void routes_name_operations(void **state)
 {
     static const struct {
@@ -71,7 +81,9 @@ static void routes_name_operations(void **state)
         {"/v1/devices/T/D", HTTP_DELETE, ROUTE_OK, MANAGEMENT_DEVICE_DELETE, NULL},
         {"/v1/credentials/T/D", HTTP_PUT, ROUTE_OK, MANAGEMENT_CREDENTIALS_UPDATE, NULL},
         {"/v1/credentials/T/D", HTTP_POST, ROUTE_UNKNOWN_METHOD, 0, "GET, PUT"},
-        {"/v1/tenants", HTTP_OTHER, ROUTE_UNKNOWN_METHOD, 0, "POST"},
+        {"/v1/tenants", HTTP_GET, ROUTE_OK, MANAGEMENT_TENANT_SEARCH, NULL},
+        {"/v1/devices/T/?pageSize=1", HTTP_GET, ROUTE_OK, MANAGEMENT_DEVICE_SEARCH, NULL},
+        {"/v1/tenants", HTTP_OTHER, ROUTE_UNKNOWN_METHOD, 0, "POST, GET"},
         {"/v1/tenants/T/x", HTTP_GET, ROUTE_UNKNOWN_PATH, 0, NULL},
         {"/v2/tenants/T", HTTP_GET, ROUTE_UNKNOWN_PATH, 0, NULL},
         {"/v1/Tenants/T", HTTP_GET, ROUTE_UNKNOWN_PATH, 0, NULL},
@@ -89,6 +101,8 @@ static void routes_name_operations(void **state)
         }
         if (cases[i].verdict == ROUTE_OK) {
             assert_int_equal(route.op, cases[i].op);
+            assert_int_equal(route.searches, cases[i].op == MANAGEMENT_TENANT_SEARCH ||
+                                                 cases[i].op == MANAGEMENT_DEVICE_SEARCH);
         } else if (cases[i].allow != NULL) {
             assert_string_equal(route.allow, cases[i].allow);
         }
@@ -140,6 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_are_decoded_by_segment),
+        cmocka_unit_test(a_query_follows_the_first_question_mark),
         cmocka_unit_test(routes_name_operations),
         cmocka_unit_test(what_two_parsers_could_read_differently_is_refused),
     };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "service/search_worker.h"
 #include "support/documents.h"
 
 void office_open(struct office *office)
@@ -14,6 +15,8 @@ void office_open(struct office *office)
     office->pool = pool_open(2, 256);
     office->registry.service.pool = office->pool;
     office->registry.service.max_bcrypt_cost = OFFICE_COST;
+    assert_ok(
+        search_worker_open(&office->search, office->registry.store, &search_default_limits, why));
     management_response_init(&office->response);
     assert_int_equal(pthread_mutex_init(&office->mutex, NULL), 0);
     assert_int_equal(pthread_cond_init(&office->answered, NULL), 0);
@@ -22,6 +25,7 @@ void office_open(struct office *office)
 void office_close(struct office *office)
 {
     office_wait(office);
+    search_worker_close(office->search);
     pool_close(office->pool);
     registry_close(&office->registry);
     documents_end();
@@ -50,6 +54,7 @@ static struct management_request made_of(const struct office_request *request, s
     return (struct management_request){.op = request->op,
                                        .tenant_id = span_cstr(request->tenant),
                                        .device_id = span_cstr(request->device),
+                                       .query = span_cstr(request->query),
                                        .body = body,
                                        .if_match = span_cstr(request->if_match)};
 }
@@ -68,6 +73,16 @@ static void write_later(struct office *office, const struct office_request *requ
 void office_write_later(struct office *office, const struct office_request *request)
 {
     write_later(office, request, span_cstr(request->body));
+}
+
+static void search_later(struct office *office, const struct office_request *request)
+{
+    const struct management_request made = made_of(request, span_cstr(NULL));
+
+    pthread_mutex_lock(&office->mutex);
+    office->asked++;
+    pthread_mutex_unlock(&office->mutex);
+    search_begin(office->search, &made, NULL, take_answer, office);
 }
 
 void office_wait(struct office *office)
@@ -96,6 +111,11 @@ void office_ask(struct office *office, const struct office_request *request)
     case MANAGEMENT_DEVICE_READ:
     case MANAGEMENT_CREDENTIALS_READ:
         read_now(office, request);
+        break;
+    case MANAGEMENT_TENANT_SEARCH:
+    case MANAGEMENT_DEVICE_SEARCH:
+        search_later(office, request);
+        office_wait(office);
         break;
     case MANAGEMENT_TENANT_CREATE:
     case MANAGEMENT_TENANT_UPDATE:

@@ -20,6 +20,7 @@ enum { OFFICE_COST = 4, OFFICE_STATUS_MAX = 600 };
 struct office {
     struct registry registry;
     struct pool *pool;
+    struct search_worker *search;
     struct management_response response; /* the last one */
     pthread_mutex_t mutex;               /* guards what follows, and response */
     pthread_cond_t answered;
@@ -39,9 +40,10 @@ struct office_request {
     const char *device;
     const char *body;
     const char *if_match;
+    const char *query;
 };
 
-/* Asks and waits; reads as well as writes. */
+/* Asks and waits; reads and searches as well as writes. */
 void office_ask(struct office *office, const struct office_request *request);
 void office_write_later(struct office *office, const struct office_request *request);
 /* Until all that was asked is answered. */

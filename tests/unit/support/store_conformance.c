@@ -419,6 +419,199 @@ static void gateways_are_counted_through_every_change(void **state)
     store_reader_close(r);
 }
 
+/* ---- walks over ids ---- */
+
+/* Of a walk: what it found, each behind a blank, without an end. */
+static char walked[256];
+
+static void walked_begin(void)
+{
+    walked[0] = '\0';
+}
+
+static void walked_add(const char *sign, struct span text)
+{
+    size_t len = strlen(walked);
+
+    (void)snprintf(walked + len, sizeof(walked) - len, "%s%.*s", sign, SPAN_ARG(text));
+}
+
+static void tenant_ids_are_walked_and_counted_without_their_records(void **state)
+{
+    struct store_txn *r = reader();
+    struct span id = span_of(NULL, 0);
+    uint64_t count = 99;
+    uint32_t space;
+
+    (void)state;
+    assert_ok(store_tenant_count(r, &count, why));
+    assert_int_equal(count, 0);
+    assert_status(KS_NOT_FOUND, store_tenant_next_id(r, id, &id, why));
+    begin();
+    (void)insert_tenant("b");
+    space = insert_tenant("a-gone");
+    (void)insert_tenant("a.1");
+    (void)insert_tenant("a");
+    assert_ok(store_tenant_delete(txn, space, why));
+    commit();
+    assert_ok(store_reader_renew(r, why));
+    walked_begin();
+    while (store_tenant_next_id(r, id, &id, NULL) == KS_OK) {
+        walked_add(" ", id);
+    }
+    assert_string_equal(walked, " a a.1 b");
+    assert_ok(store_tenant_count(r, &count, why));
+    assert_int_equal(count, 3);
+    assert_ok(store_tenant_next_id(r, SPAN("a.0"), &id, why)); /* from between two */
+    assert_span(id, "a.1");
+    store_reader_close(r);
+}
+
+static void walk_devices(struct store_txn *r, uint32_t space, struct span from)
+{
+    struct span id = from;
+
+    walked_begin();
+    while (store_device_next_id(r, space, id, &id, NULL) == KS_OK) {
+        walked_add(" ", id);
+    }
+}
+
+static void device_ids_are_walked_in_their_key_space(void **state)
+{
+    struct store_txn *r;
+    uint32_t first;
+    uint32_t space;
+    uint32_t last;
+
+    (void)state;
+    begin();
+    first = insert_tenant("T1");
+    space = insert_tenant("T2");
+    last = insert_tenant("T3");
+    insert_device(first, "z");
+    insert_device(space, "b");
+    insert_device(space, "a:1");
+    insert_device(space, "a");
+    insert_device(last, "a");
+    commit();
+    r = reader();
+    walk_devices(r, space, span_of(NULL, 0));
+    assert_string_equal(walked, " a a:1 b");
+    walk_devices(r, space, SPAN("a"));
+    assert_string_equal(walked, " a:1 b");
+    walk_devices(r, space, SPAN("a:"));
+    assert_string_equal(walked, " a:1 b");
+    walk_devices(r, space, SPAN("b"));
+    assert_string_equal(walked, "");
+    walk_devices(r, last + 1, span_of(NULL, 0));
+    assert_string_equal(walked, "");
+    store_reader_close(r);
+}
+
+static void insert_gateway(uint32_t space, const char *id, const struct span *via, size_t vias,
+                           const struct span *member_of, size_t groups)
+{
+    struct store_device device = device_of(id);
+
+    device.via = store_strings_encode(&arena, via, vias);
+    device.member_of = store_strings_encode(&arena, member_of, groups);
+    assert_ok(store_device_insert(txn, space, &device, why));
+}
+
+static void walk_gateways(struct store_txn *r, uint32_t space, struct span from)
+{
+    struct span id = from;
+
+    walked_begin();
+    while (store_gateway_next(r, space, id, &id, NULL) == KS_OK) {
+        walked_add(" ", id);
+    }
+}
+
+static void walk_members(struct store_txn *r, uint32_t space)
+{
+    struct span group = span_of(NULL, 0);
+    struct span device = span_of(NULL, 0);
+
+    walked_begin();
+    while (store_member_next(r, space, group, device, &group, &device, NULL) == KS_OK) {
+        walked_add(" ", group);
+        walked_add("/", device);
+    }
+}
+
+static void gateways_and_members_are_walked_in_order(void **state)
+{
+    const struct span ids[] = {SPAN("G2"), SPAN("nobody"), SPAN("G1"), SPAN("")};
+    const struct span groups[] = {SPAN("red"), SPAN("blue"), SPAN(""), SPAN("re")};
+    struct store_txn *r;
+    uint32_t first;
+    uint32_t space;
+
+    (void)state;
+    begin();
+    first = insert_tenant("T1");
+    space = insert_tenant("T2");
+    insert_gateway(first, "D", ids, 1, groups, 1);
+    insert_gateway(space, "D1", ids, 4, groups, 0);
+    insert_gateway(space, "D2", ids, 2, groups + 1, 3);
+    insert_gateway(space, "G1", ids, 0, groups, 2);
+    commit();
+    r = reader();
+    walk_gateways(r, space, span_of(NULL, 0));
+    assert_string_equal(walked, " G1 G2 nobody");
+    walk_gateways(r, space, SPAN("G1"));
+    assert_string_equal(walked, " G2 nobody");
+    walk_members(r, space);
+    assert_string_equal(walked, " /D2 blue/D2 blue/G1 re/D2 red/G1");
+    begin();
+    assert_ok(store_device_delete(txn, space, SPAN("D1"), why));
+    assert_ok(store_device_delete(txn, space, SPAN("D2"), why));
+    commit();
+    assert_ok(store_reader_renew(r, why));
+    walk_gateways(r, space, span_of(NULL, 0));
+    assert_string_equal(walked, "");
+    walk_members(r, space);
+    assert_string_equal(walked, " blue/G1 red/G1");
+    walk_members(r, space + 1);
+    assert_string_equal(walked, "");
+    store_reader_close(r);
+}
+
+static void walks_end_at_names_beyond_the_bounds(void **state)
+{
+    char text[STORE_ID_MAX + 1];
+    struct span longest = span_of(text, STORE_ID_MAX);
+    struct span too_long = span_of(text, sizeof(text));
+    struct span id;
+    struct span device;
+    struct store_txn *r;
+    uint32_t space;
+
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    begin();
+    space = insert_tenant("T1");
+    insert_gateway(space, "y", &longest, 1, &longest, 1);
+    (void)insert_tenant("z");
+    commit();
+    r = reader();
+    assert_ok(store_tenant_next_id(r, longest, &id, why));
+    assert_ok(store_device_next_id(r, space, longest, &id, why));
+    assert_ok(store_gateway_next(r, space, SPAN("x"), &id, why));
+    assert_true(span_eq(id, longest));
+    assert_ok(store_member_next(r, space, longest, SPAN("x"), &id, &device, why));
+    assert_span(device, "y");
+    assert_status(KS_NOT_FOUND, store_member_next(r, space, longest, SPAN("y"), &id, &device, why));
+    assert_status(KS_NOT_FOUND, store_tenant_next_id(r, too_long, &id, why));
+    assert_status(KS_NOT_FOUND, store_device_next_id(r, space, too_long, &id, why));
+    assert_status(KS_NOT_FOUND, store_gateway_next(r, space, too_long, &id, why));
+    assert_status(KS_NOT_FOUND,
+                  store_member_next(r, space, too_long, SPAN("a"), &id, &device, why));
+    store_reader_close(r);
+}
+
 /* ---- what goes away ---- */
 
 static uint64_t stat_devices(void)
@@ -1125,6 +1318,10 @@ int store_conformance_run(const struct store_engine *engine)
         CONFORMS(deleting_a_device_takes_its_credentials_and_count),
         CONFORMS(credentials_of_another_device_are_not_taken_over),
         CONFORMS(gateways_are_counted_through_every_change),
+        CONFORMS(tenant_ids_are_walked_and_counted_without_their_records),
+        CONFORMS(device_ids_are_walked_in_their_key_space),
+        CONFORMS(gateways_and_members_are_walked_in_order),
+        CONFORMS(walks_end_at_names_beyond_the_bounds),
         CONFORMS(a_deleted_tenant_is_gone_at_once_and_swept_behind),
         CONFORMS(emptying_a_tenant_gives_it_a_new_key_space),
         CONFORMS(an_aborted_transaction_leaves_nothing),
