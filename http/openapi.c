@@ -15,10 +15,11 @@ struct operation {
     const char *tag;
     const char *summary;
     const char *text;
-    const char *body;   /* schema; NULL: none */
-    const char *answer; /* schema of a 200 */
-    bool not_found;     /* may be answered 404 */
-    bool conflicts;     /* 409 */
+    const char *body;          /* schema; NULL: none */
+    const char *answer;        /* schema of a 200 */
+    bool not_found;            /* may be answered 404 */
+    bool conflicts;            /* 409 */
+    const char *parameters[2]; /* JSON, comma-separated; NULL: no more */
 };
 
 #define FRAGMENT(name, ...)   static const char name[] = #__VA_ARGS__;
@@ -150,6 +151,22 @@ static bool names_itself(const struct route_row *row, const struct management_tr
     return traits->status == 201 && row->ids == (traits->of_device ? 2 : 1);
 }
 
+static void add_parameters(struct buf *out, const struct operation *operation,
+                           const struct management_traits *traits)
+{
+    const char *separator = "";
+
+    buf_add_cstr(out, "\"parameters\":[");
+    for (size_t i = 0; i < 2 && operation->parameters[i] != NULL; i++) {
+        buf_printf(out, "%s%s", separator, operation->parameters[i]);
+        separator = ",";
+    }
+    if (traits->heeds_version) {
+        buf_printf(out, "%s%s", separator, if_match_parameter);
+    }
+    buf_add_cstr(out, "],");
+}
+
 static void add_operation(struct buf *out, const struct route_row *row)
 {
     const struct operation *operation = operation_of(row->op);
@@ -161,9 +178,7 @@ static void add_operation(struct buf *out, const struct route_row *row)
     buf_add_char(out, ',');
     add_text(out, "description", operation->text);
     buf_add_char(out, ',');
-    if (traits.heeds_version) {
-        buf_printf(out, "\"parameters\":[%s],", if_match_parameter);
-    }
+    add_parameters(out, operation, &traits);
     if (operation->body != NULL) {
         buf_printf(out, "\"requestBody\":{\"required\":%s,", traits.needs_body ? "true" : "false");
         add_content(out, operation->body);
