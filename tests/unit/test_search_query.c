@@ -288,7 +288,7 @@ static void what_is_malformed_is_named(void **state)
         {FILTER("\"field\":\"/a\",\"value\":1,\"value\":2"),
          "filterJson[0]: value: JSON line 1, column 31: the name occurs twice", REASON_BAD_JSON},
         {FILTER("\"field\":\"/a\",\"value\":9223372036854775808"),
-         "filterJson[0]: JSON line 1, column 41: a number is too large", REASON_BAD_JSON},
+         "filterJson[0]: value: JSON line 1, column 41: the number is too large", REASON_BAD_JSON},
         {FILTER("\"field\":\"/a\",\"value\":\"%FF\""),
          "filterJson[0]: JSON line 1, column 23: not UTF-8", REASON_BAD_JSON},
         {FILTER("\"field\":\"/a\",\"value\":1") "&filterJson=",
