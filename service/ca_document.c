@@ -17,7 +17,7 @@
  * (docs/names.md): it stays, or what is shown of a tenant could not be set again. */
 static bool is_of_certificate(const json_t *ca)
 {
-    const json_t *bytes = json_object_get(ca, "subject-dn-bytes");
+    const json_t *bytes = ca_at(ca, CA_SUBJECT_DN_BYTES);
     struct arena arena;
     struct buf dn;
     bool same;
@@ -28,7 +28,7 @@ static bool is_of_certificate(const json_t *ca)
     arena_init(&arena);
     buf_init(&dn, 0);
     same = dn_from_der(member_binary_bytes(&arena, bytes), &dn, NULL) == KS_OK &&
-           span_eq(buf_span(&dn), json_text_of(json_object_get(ca, "subject-dn")));
+           span_eq(buf_span(&dn), json_text_of(ca_at(ca, CA_SUBJECT_DN)));
     buf_done(&dn);
     arena_done(&arena);
     return same;

@@ -148,7 +148,7 @@ static enum ks_status complete_secret(const struct member_path *at, json_t *secr
     if (essence != NULL && json_object_get(secret, essence) == NULL) {
         return member_refuse_member(at, essence, why, "is required");
     }
-    if (json_object_get(secret, "id") == NULL) {
+    if (secret_at(secret, SECRET_ID) == NULL) {
         id = uuid_random();
         set_id(secret, &id);
     }
@@ -162,12 +162,12 @@ enum ks_status credential_complete(json_t *set, struct ks_failure *why)
 
     json_array_foreach (set, i, credential) {
         const struct member_path up = {.index = i};
-        const struct member_path list = {.up = &up, .name = "secrets"};
+        const struct member_path list = {.up = &up, .name = credential_name(CREDENTIAL_SECRETS)};
         const char *essence = essence_of(credential);
         json_t *secret;
         size_t k;
 
-        json_array_foreach (json_object_get(credential, "secrets"), k, secret) {
+        json_array_foreach (credential_at(credential, CREDENTIAL_SECRETS), k, secret) {
             const struct member_path at = {.up = &list, .index = k};
             enum ks_status st = complete_secret(&at, secret, essence, why);
 
