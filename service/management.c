@@ -44,6 +44,7 @@ static const struct management_operation operations[] = {
                                   .type = NOTIFICATION_TENANT,
                                   .change = NOTIFICATION_CREATE},
     [MANAGEMENT_TENANT_READ] = {.fetch = management_tenant_read, .status = 200},
+    [MANAGEMENT_TENANT_SEARCH] = {.status = 200}, /* service/search_worker.h */
     [MANAGEMENT_TENANT_UPDATE] = {.prepare = management_tenant_prepare,
                                   .run = management_tenant_update,
                                   .status = 204,
@@ -68,6 +69,7 @@ static const struct management_operation operations[] = {
                                   .tells = true,
                                   .type = NOTIFICATION_DEVICE,
                                   .change = NOTIFICATION_CREATE},
+    [MANAGEMENT_DEVICE_SEARCH] = {.status = 200},
     [MANAGEMENT_DEVICE_READ] = {.fetch = management_device_read, .status = 200, .of_device = true},
     [MANAGEMENT_DEVICE_DELETE] = {.run = management_device_delete,
                                   .status = 204,

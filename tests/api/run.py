@@ -71,7 +71,7 @@ class Api:
         for case in cases:
             faults = case.findall("failure") + case.findall("error")
             self.check(f"{name}: {case.get('name')}", not faults,
-                       "\n".join((f.get("message") or f.text or "")[:2000] for f in faults))
+                       "\n".join((f.get("message") or "") + (f.text or "")[:3000] for f in faults))
         self.check(f"{name}: came to its end", run.returncode == 0 and cases or self.failed,
                    run.stdout[-4000:])
 
