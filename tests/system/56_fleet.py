@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.parse
 
 from support import crowd
 from support.adapter import Adapter, payload, status
@@ -19,9 +20,10 @@ LONG = os.environ.get("KOSEKI_TESTS_LONG") == "1" and not SANITIZED
 DEVICES = 100000 if LONG else 300 if SANITIZED else 2000
 SAMPLE = 50
 MIB = 1 << 20
-# Not built yet: devices are read one by one instead of searched, only their credentials are changed.
+# Not built yet: devices are only read one by one, only their credentials are changed.
 SEARCH = False
 PUT_DEVICE = False
+PAGE = 200
 
 
 def name_of(number):
@@ -48,7 +50,7 @@ def credentials_of(number, change):
             ][number % 3]
 
 
-class Lifecycle(unittest.TestCase):
+class Fleet(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.koseki = Koseki(store__map_size="64GiB" if LONG else "1GiB", log__level="warn")
@@ -81,6 +83,28 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual(device, wanted)
         credentials = json.loads(self.expect(client, 200, "GET", f"/v1/credentials/T/{name_of(number)}"))
         self.assertEqual([c["auth-id"] for c in credentials], [credentials_of(number, "")[0]["auth-id"]])
+
+    def search(self, client, **parameters):
+        answer = json.loads(self.expect(client, 200, "GET", "/v1/devices/T?" + urllib.parse.urlencode(parameters)))
+        return answer["total"], [item["id"] for item in answer["result"]]
+
+    def find(self, member):
+        """Every device, once, in pages; those of a name; one by a member of its document."""
+        found = []
+
+        def page(client, number):
+            total, ids = self.search(client, pageSize=PAGE, pageOffset=number)
+            self.assertEqual(total, DEVICES)
+            found.extend(ids)
+        crowd.each(self.koseki, range(-(-DEVICES // PAGE)), page)
+        self.assertEqual(sorted(found), [name_of(number) for number in range(DEVICES)])
+        client = crowd.Client(self.koseki)
+        some = DEVICES // 2
+        total, ids = self.search(client, filterJson=json.dumps({"field": "/id", "value": name_of(some)[:-1] + "?"}))
+        self.assertEqual((total, sorted(ids)), (10, [name_of(some // 10 * 10 + n) for n in range(10)]))
+        total, ids = self.search(client, filterJson=json.dumps({"field": member, "value": some}))
+        self.assertEqual((total, ids), (1, [name_of(some)]))
+        client.close()
 
     def change(self, client, number):
         if PUT_DEVICE:
@@ -123,10 +147,18 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual((loaded["devices"], loaded["credentials"]), (DEVICES, DEVICES))
         self.check_adapters("first")
         self.stage("read", self.read)
+        if SEARCH:
+            self.find("/ext/nr")
         self.stage("changed", self.change)
         self.check_adapters("second")
+        if SEARCH:
+            self.find("/ext/changed" if PUT_DEVICE else "/ext/nr")
         self.assertEqual(self.stat()["credentials"], DEVICES)
         self.stage("deleted", self.delete)
+        if SEARCH:
+            client = crowd.Client(self.koseki)
+            self.expect(client, 404, "GET", "/v1/devices/T")
+            client.close()
         gone = self.stat()
         self.assertEqual([gone[key] for key in ("tenants", "devices", "credentials", "purging")], [1, 0, 0, 0])
         self.assertGreaterEqual(gone["bytes-used"], loaded["bytes-used"])  # the file does not shrink
