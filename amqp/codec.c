@@ -15,37 +15,36 @@ static bool codec_fail(struct codec_reader *r)
  * Section 1.6: the upper half of a constructor says how wide the value is (4: nothing, 5: 1 byte …
  * 9: 16 bytes; A, B: bytes behind a size; C, D: elements behind size and count; E, F: arrays).
  */
-struct constructor {
-    unsigned char code;
-    unsigned char type; /* enum codec_type */
-};
+enum { KNOWN = 0x80 };
 
-static const struct constructor constructors[] = {
-    {0x40, CODEC_NULL},      {0x41, CODEC_BOOL},       {0x42, CODEC_BOOL},
-    {0x43, CODEC_UINT},      {0x44, CODEC_ULONG},      {0x45, CODEC_LIST},
-    {0x50, CODEC_UBYTE},     {0x51, CODEC_BYTE},       {0x52, CODEC_UINT},
-    {0x53, CODEC_ULONG},     {0x54, CODEC_INT},        {0x55, CODEC_LONG},
-    {0x56, CODEC_BOOL},      {0x60, CODEC_USHORT},     {0x61, CODEC_SHORT},
-    {0x70, CODEC_UINT},      {0x71, CODEC_INT},        {0x72, CODEC_FLOAT},
-    {0x73, CODEC_CHAR},      {0x74, CODEC_DECIMAL32},  {0x80, CODEC_ULONG},
-    {0x81, CODEC_LONG},      {0x82, CODEC_DOUBLE},     {0x83, CODEC_TIMESTAMP},
-    {0x84, CODEC_DECIMAL64}, {0x94, CODEC_DECIMAL128}, {0x98, CODEC_UUID},
-    {0xA0, CODEC_BINARY},    {0xA1, CODEC_STRING},     {0xA3, CODEC_SYMBOL},
-    {0xB0, CODEC_BINARY},    {0xB1, CODEC_STRING},     {0xB3, CODEC_SYMBOL},
-    {0xC0, CODEC_LIST},      {0xC1, CODEC_MAP},        {0xD0, CODEC_LIST},
-    {0xD1, CODEC_MAP},       {0xE0, CODEC_ARRAY},      {0xF0, CODEC_ARRAY},
-    {0x00, CODEC_DESCRIBED},
+/* By code: enum codec_type. Every value of every frame passes here several times. */
+static const unsigned char constructors[256] = {
+    [0x00] = KNOWN | CODEC_DESCRIBED,  [0x40] = KNOWN | CODEC_NULL,
+    [0x41] = KNOWN | CODEC_BOOL,       [0x42] = KNOWN | CODEC_BOOL,
+    [0x43] = KNOWN | CODEC_UINT,       [0x44] = KNOWN | CODEC_ULONG,
+    [0x45] = KNOWN | CODEC_LIST,       [0x50] = KNOWN | CODEC_UBYTE,
+    [0x51] = KNOWN | CODEC_BYTE,       [0x52] = KNOWN | CODEC_UINT,
+    [0x53] = KNOWN | CODEC_ULONG,      [0x54] = KNOWN | CODEC_INT,
+    [0x55] = KNOWN | CODEC_LONG,       [0x56] = KNOWN | CODEC_BOOL,
+    [0x60] = KNOWN | CODEC_USHORT,     [0x61] = KNOWN | CODEC_SHORT,
+    [0x70] = KNOWN | CODEC_UINT,       [0x71] = KNOWN | CODEC_INT,
+    [0x72] = KNOWN | CODEC_FLOAT,      [0x73] = KNOWN | CODEC_CHAR,
+    [0x74] = KNOWN | CODEC_DECIMAL32,  [0x80] = KNOWN | CODEC_ULONG,
+    [0x81] = KNOWN | CODEC_LONG,       [0x82] = KNOWN | CODEC_DOUBLE,
+    [0x83] = KNOWN | CODEC_TIMESTAMP,  [0x84] = KNOWN | CODEC_DECIMAL64,
+    [0x94] = KNOWN | CODEC_DECIMAL128, [0x98] = KNOWN | CODEC_UUID,
+    [0xA0] = KNOWN | CODEC_BINARY,     [0xA1] = KNOWN | CODEC_STRING,
+    [0xA3] = KNOWN | CODEC_SYMBOL,     [0xB0] = KNOWN | CODEC_BINARY,
+    [0xB1] = KNOWN | CODEC_STRING,     [0xB3] = KNOWN | CODEC_SYMBOL,
+    [0xC0] = KNOWN | CODEC_LIST,       [0xC1] = KNOWN | CODEC_MAP,
+    [0xD0] = KNOWN | CODEC_LIST,       [0xD1] = KNOWN | CODEC_MAP,
+    [0xE0] = KNOWN | CODEC_ARRAY,      [0xF0] = KNOWN | CODEC_ARRAY,
 };
 
 static bool constructor_type(unsigned char code, enum codec_type *type)
 {
-    for (size_t i = 0; i < sizeof(constructors) / sizeof(constructors[0]); i++) {
-        if (constructors[i].code == code) {
-            *type = (enum codec_type)constructors[i].type;
-            return true;
-        }
-    }
-    return false;
+    *type = (enum codec_type)(constructors[code] & ~KNOWN);
+    return constructors[code] != 0;
 }
 
 static uint64_t big_endian(const unsigned char *at, size_t len)

@@ -256,12 +256,20 @@ static int next_byte(struct key_reader *r)
     return (unsigned char)r->bytes[0];
 }
 
+static bool has_escape(struct span raw)
+{
+    return raw.len > 0 && memchr(raw.ptr, '\\', raw.len) != NULL;
+}
+
 static bool raw_eq(struct span a, struct span b)
 {
     struct key_reader ra = {.at = a.ptr, .end = span_end(a)};
     struct key_reader rb = {.at = b.ptr, .end = span_end(b)};
     int byte;
 
+    if (!has_escape(a) && !has_escape(b)) {
+        return span_eq(a, b);
+    }
     do {
         byte = next_byte(&ra);
         if (byte != next_byte(&rb)) {
@@ -433,19 +441,28 @@ enum ks_status json_scan_object(struct span text, struct json_members *out, stru
     return KS_OK;
 }
 
+/* Whether a raw key reads as this text. */
+static bool reads_as(struct span raw, struct span text)
+{
+    struct key_reader r = {.at = raw.ptr, .end = span_end(raw)};
+    size_t n = 0;
+    int byte;
+
+    if (!has_escape(raw)) {
+        return span_eq(raw, text);
+    }
+    byte = next_byte(&r);
+    while (byte >= 0 && n < text.len && (unsigned char)text.ptr[n] == byte) {
+        n++;
+        byte = next_byte(&r);
+    }
+    return byte < 0 && n == text.len;
+}
+
 const struct json_member *json_members_find(const struct json_members *members, struct span key)
 {
     for (size_t i = 0; i < members->count; i++) {
-        struct key_reader r = {.at = members->item[i].key.ptr,
-                               .end = members->item[i].key.ptr + members->item[i].key.len};
-        size_t n = 0;
-        int byte = next_byte(&r);
-
-        while (byte >= 0 && n < key.len && (unsigned char)key.ptr[n] == byte) {
-            n++;
-            byte = next_byte(&r);
-        }
-        if (byte < 0 && n == key.len) {
+        if (reads_as(members->item[i].key, key)) {
             return &members->item[i];
         }
     }
@@ -458,7 +475,7 @@ void json_scan_string(struct span value, char *out, struct span *result)
     struct key_reader r = {.at = raw.ptr, .end = span_end(raw)};
     size_t n = 0;
 
-    if (raw.len == 0 || memchr(raw.ptr, '\\', raw.len) == NULL) {
+    if (!has_escape(raw)) {
         *result = raw;
         return;
     }

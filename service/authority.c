@@ -179,15 +179,20 @@ void identity_grant(struct identity *identity, struct span resource, struct span
     grant->activities |= activities;
 }
 
-/* What is granted on a resource, to the operation and to the operation '*' if one is asked for. */
+/* What is granted on a resource, to the operation and to the operation '*' if one is asked for. The
+ * wide grants are looked up first, here and below: adapters have those. */
 static bool granted(const struct identity *identity, struct span endpoint, struct span slash,
                     struct span tenant, struct span operation, unsigned activity)
 {
-    struct parts parts = key_parts(endpoint, slash, tenant, operation);
-    unsigned found = identity->grant[slot_of(identity, &parts)].activities;
+    struct parts parts;
+    unsigned found = 0;
 
-    if (operation.ptr != NULL && (found & activity) == 0) {
+    if (operation.ptr != NULL) {
         parts = key_parts(endpoint, slash, tenant, SPAN("*"));
+        found = identity->grant[slot_of(identity, &parts)].activities;
+    }
+    if ((found & activity) == 0) {
+        parts = key_parts(endpoint, slash, tenant, operation);
         found = identity->grant[slot_of(identity, &parts)].activities;
     }
     return (found & activity) != 0;
@@ -205,8 +210,8 @@ static bool may(const struct identity *identity, const struct address *address,
         granted(identity, address->text, none, none, operation, activity)) {
         return true;
     }
-    if (tenant.len > 0 && (granted(identity, endpoint, slash, tenant, operation, activity) ||
-                           granted(identity, endpoint, slash, SPAN("*"), operation, activity))) {
+    if (tenant.len > 0 && (granted(identity, endpoint, slash, SPAN("*"), operation, activity) ||
+                           granted(identity, endpoint, slash, tenant, operation, activity))) {
         return true;
     }
     return granted(identity, endpoint, none, none, operation, activity) ||

@@ -4,8 +4,10 @@
  */
 #pragma once
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/span.h"
@@ -20,7 +22,7 @@ static inline void bytes_put(struct buf *out, uint64_t value, size_t size)
     buf_add(out, bytes, size);
 }
 
-/* Reads `size` bytes at *at, which moves; false at the end of the bytes. */
+/* Reads `size` bytes, 8 at most, at *at, which moves; false at the end of the bytes. */
 static inline bool bytes_get(struct span bytes, size_t *at, size_t size, uint64_t *value)
 {
     uint64_t v = 0;
@@ -28,11 +30,11 @@ static inline bool bytes_get(struct span bytes, size_t *at, size_t size, uint64_
     if (*at > bytes.len || bytes.len - *at < size) {
         return false;
     }
-    for (size_t i = size; i > 0; i--) {
-        v = v << 8 | (unsigned char)bytes.ptr[*at + i - 1];
+    if (size > 0) {
+        memcpy(&v, bytes.ptr + *at, size); /* one load, where the size is a constant */
     }
     *at += size;
-    *value = v;
+    *value = le64toh(v);
     return true;
 }
 
