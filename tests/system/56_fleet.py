@@ -21,7 +21,7 @@ DEVICES = 100000 if LONG else 300 if SANITIZED else 2000
 SAMPLE = 50
 MIB = 1 << 20
 # Not built yet: devices are only read one by one, only their credentials are changed.
-SEARCH = False
+SEARCH = True
 PUT_DEVICE = False
 PAGE = 200
 
