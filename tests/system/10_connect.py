@@ -264,6 +264,39 @@ class Garbage(unittest.TestCase):
             peer.expect(raw.TRANSFER)
             self.assertIn(b'"tenant-id":"T1"', peer.payload)
 
+    CONVERSATION = [
+        raw.sasl_plain(), raw.AMQP_HEADER, raw.open_frame(), raw.begin(), raw.attach("r", 0, True, "tenant/c"),
+        raw.flow(0, 10), raw.attach("s", 1, False, "tenant"),
+        raw.transfer(1, 0, raw.message("get", "tenant/c", "id", body=b'{"tenant-id":"T1"}')),
+        frame(raw.DISPOSITION, [True, 0, 0, True, raw.Described(0x24, [])]), frame(raw.DETACH, [1, True]),
+        frame(raw.END, []), frame(raw.CLOSE, [])]
+
+    def test_a_conversation_with_any_frame_doubled_ends_in_order(self):
+        for number, doubled in enumerate(self.CONVERSATION):
+            with self.subTest(number), Raw10(self.koseki) as peer:
+                frames = list(self.CONVERSATION)
+                frames.insert(number, doubled)
+                peer.flood(b"".join(frames))
+                peer.header()
+                peer.expect(raw.SASL_OUTCOME)
+                peer.header()
+                last = peer.until_end()[-1]
+                self.assertEqual(last[1], raw.CLOSE)
+                if number != 11:  # behind a CLOSE nothing needs to be looked at
+                    # a flow or an outcome may be said twice
+                    self.assertEqual(last[2][0] is None if last[2] else True, number in (5, 8), last)
+
+    def test_a_conversation_cut_anywhere_harms_nobody(self):
+        whole = b"".join(self.CONVERSATION)
+        for at in range(len(whole)):
+            with Raw10(self.koseki) as peer:
+                peer.send(whole[:at])
+                if at % 3 == 0:
+                    peer.sock.shutdown(socket.SHUT_WR)
+                    peer.flood(b"")
+                elif at % 3 == 1:  # a reset
+                    peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
 
 class Deadlines(unittest.TestCase):
     def test_half_done_handshakes_are_dropped(self):
