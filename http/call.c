@@ -265,7 +265,8 @@ static void take_body(struct call *call)
     const char *bytes = "";
 
     if (!call->route.writes || call->route.op == MANAGEMENT_TENANT_DELETE ||
-        call->route.op == MANAGEMENT_DEVICE_DELETE) {
+        call->route.op == MANAGEMENT_DEVICE_DELETE ||
+        call->route.op == MANAGEMENT_DEVICE_DELETE_ALL) {
         operate(call, span_of(NULL, 0)); /* a body means nothing here */
         return;
     }

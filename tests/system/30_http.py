@@ -128,7 +128,7 @@ class Api(unittest.TestCase):
         self.assertEqual(self.http("GET", "/v1/nope").status, 404)
         self.assertEqual(self.http("GET", "/").status, 404)
         put = self.http("PUT", "/v1/devices/T", {})
-        self.assertEqual((put.status, put.headers["allow"]), (405, "POST"))
+        self.assertEqual((put.status, put.headers["allow"]), (405, "POST, DELETE"))
         self.assertEqual(self.http("HEAD", "/v1/tenants/T").status, 405)
         self.assertEqual(self.http("PATCH", "/v1/tenants/T", {}).status, 405)
         self.refused(self.http("POST", "/v1/tenants/a%2Fb", {}), 400)
