@@ -29,9 +29,12 @@ static const char *const method_names[] = {
 
 enum route_verdict route_find(const struct path *path, enum http_method method, struct route *out)
 {
+    enum route_verdict verdict = ROUTE_UNKNOWN_PATH;
     size_t allowed = 0;
 
-    *out = (struct route){.writes = method != HTTP_GET, .needs_body = method == HTTP_PUT};
+    *out = (struct route){.writes = method != HTTP_GET,
+                          .takes_body = method == HTTP_POST || method == HTTP_PUT,
+                          .needs_body = method == HTTP_PUT};
     if (path->count < 2 || !span_eq(path->segment[0], SPAN("v1"))) {
         return ROUTE_UNKNOWN_PATH;
     }
@@ -40,14 +43,16 @@ enum route_verdict route_find(const struct path *path, enum http_method method, 
             !span_eq(path->segment[1], span_cstr(table[i].collection))) {
             continue;
         }
-        if (table[i].method == method) {
-            out->op = table[i].op;
-            out->tenant = table[i].ids > 0 ? path->segment[2] : span_of(NULL, 0);
-            out->device = table[i].ids > 1 ? path->segment[3] : span_of(NULL, 0);
-            return ROUTE_OK;
-        }
         allowed += (size_t)snprintf(out->allow + allowed, sizeof(out->allow) - allowed, "%s%s",
                                     allowed > 0 ? ", " : "", method_names[table[i].method]);
+        out->tenant = table[i].ids > 0 ? path->segment[2] : span_of(NULL, 0);
+        out->device = table[i].ids > 1 ? path->segment[3] : span_of(NULL, 0);
+        if (table[i].method == method) {
+            out->op = table[i].op;
+            verdict = ROUTE_OK;
+        } else if (verdict == ROUTE_UNKNOWN_PATH) {
+            verdict = ROUTE_UNKNOWN_METHOD;
+        }
     }
-    return allowed > 0 ? ROUTE_UNKNOWN_METHOD : ROUTE_UNKNOWN_PATH;
+    return verdict;
 }
