@@ -8,31 +8,28 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "base/base64.h"
 #include "base/counters.h"
 #include "base/log.h"
 #include "http/head.h"
 #include "http/path.h"
 #include "http/reply.h"
 #include "http/route.h"
-#include "net/address.h"
 #include "net/reactor.h"
-#include "service/accounts.h"
 #include "service/answer.h"
 #include "service/authority.h"
 #include "service/management.h"
 
-enum { CREDENTIALS_MAX = 1024, ADDRESS_MAX = 512 };
+enum { ADDRESS_MAX = 512 };
 
 struct call {
-    struct reactor_post post; /* first */
+    struct login login;       /* first */
+    struct reactor_post post; /* brings back a write */
     struct call_context *context;
     struct evhttp_request *request;
     struct path path;
     enum path_verdict path_verdict;
     struct route route;
     enum route_verdict route_verdict;
-    enum ks_status login;
     struct identity *who;                /* NULL: everyone may do everything */
     struct management_response response; /* of a write, from another thread */
 };
@@ -135,7 +132,8 @@ static void finish(struct call *call, struct management_response *response)
 
 static void written_on_reactor(struct reactor_post *post, bool discard)
 {
-    struct call *call = (struct call *)post;
+    void *start = (char *)post - offsetof(struct call, post);
+    struct call *call = start;
 
     if (discard) {
         drop(call);
@@ -344,100 +342,56 @@ static void proceed(struct call *call)
 
 /* ---- login ---- */
 
-static void logged_in(struct call *call)
+/* A script in a browser asks itself; the browser's own dialog would get in its way. */
+static void challenge(struct call *call)
 {
-    if (call->login == KS_OK) {
-        proceed(call);
-        return;
+    const char *by = is_gone(call) ? NULL : header_of(call, "X-Requested-With");
+
+    if (by == NULL || strcmp(by, "XMLHttpRequest") != 0) {
+        reply_header(call->request, "www-authenticate", "Basic realm=\"Hono\"");
     }
-    if (call->login == KS_BUSY || call->login == KS_UNAVAILABLE) {
-        refuse(call, 503, "busy", "too many logins; try again");
-        return;
-    }
-    reply_header(call->request, "www-authenticate", "Basic realm=\"Hono\"");
     refuse(call, 401, "unauthorized", "Unauthorized");
 }
 
-static void logged_in_on_reactor(struct reactor_post *post, bool discard)
+static void logged_in(struct login *login, enum login_outcome outcome, struct identity *who)
 {
-    struct call *call = (struct call *)post;
+    struct call *call = (struct call *)login;
 
-    if (discard || is_gone(call)) {
+    call->who = who;
+    switch (outcome) {
+    case LOGIN_OK:
+        if (is_gone(call)) {
+            drop(call);
+        } else {
+            proceed(call);
+        }
+        break;
+    case LOGIN_MISSING:
+    case LOGIN_REFUSED:
+        challenge(call);
+        break;
+    case LOGIN_MALFORMED:
+        refuse(call, 400, "bad-request", "the Authorization header cannot be read");
+        break;
+    case LOGIN_BUSY:
+        refuse(call, 503, "busy", "too many logins; try again");
+        break;
+    case LOGIN_DROPPED:
         drop(call);
-        return;
+        break;
     }
-    logged_in(call);
-}
-
-/* On a thread of the pool. */
-static void login_done(void *arg, enum ks_status status, struct identity *identity)
-{
-    struct call *call = arg;
-
-    call->login = status;
-    call->who = identity;
-    call->post.run = logged_in_on_reactor;
-    reactor_post(call->context->options->reactor, &call->post);
-}
-
-/* user:password of the Authorization header; false if there is none. */
-static bool read_basic(const struct call *call, unsigned char *to, struct accounts_login *login)
-{
-    const char *header = header_of(call, "Authorization");
-    const unsigned char *colon;
-    struct span token;
-    size_t len = 0;
-
-    if (header == NULL || strncasecmp(header, "Basic ", 6) != 0) {
-        return false;
-    }
-    token = span_cstr(header + 6);
-    if (BASE64_DECODED_MAX(token.len) > CREDENTIALS_MAX || !base64_decode(token, to, &len)) {
-        return false;
-    }
-    colon = memchr(to, ':', len);
-    if (colon == NULL) {
-        return false;
-    }
-    login->user = span_of(to, (size_t)(colon - to));
-    login->password = span_of(colon + 1, len - login->user.len - 1);
-    return login->user.len > 0 && login->password.len > 0;
-}
-
-static uint64_t peer_of(struct evhttp_request *request)
-{
-    char *address = NULL;
-    ev_uint16_t port = 0;
-
-    evhttp_connection_get_peer(evhttp_request_get_connection(request), &address, &port);
-    return net_host_key(span_cstr(address));
 }
 
 static void authenticate(struct call *call)
 {
-    unsigned char credentials[CREDENTIALS_MAX];
-    struct accounts_login login = {.peer = peer_of(call->request)};
+    const struct login_request request = {.authorization = header_of(call, "Authorization"),
+                                          .peer = peer_address(call)};
 
     if (!call->context->options->authentication) {
-        call->login = KS_OK;
         proceed(call);
         return;
     }
-    call->login = KS_UNAUTHORIZED;
-    if (!read_basic(call, credentials, &login)) {
-        logged_in(call);
-        return;
-    }
-    switch (accounts_login(call->context->options->accounts, &login, login_done, call, &call->login,
-                           &call->who)) {
-    case ACCOUNTS_ANSWERED:
-        explicit_bzero(credentials, sizeof(credentials));
-        logged_in(call);
-        break;
-    case ACCOUNTS_PENDING:
-        explicit_bzero(credentials, sizeof(credentials));
-        break;
-    }
+    login_begin(&call->login, &call->context->logins, &request, logged_in);
 }
 
 /* ---- the beginning ---- */

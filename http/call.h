@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "http/login.h"
 #include "http/server.h"
 #include "service/service.h"
 
@@ -18,6 +19,7 @@ struct evhttp_request;
 struct call_context {
     const struct http_options *options;
     struct service_reader *reader;
+    struct logins logins;
     _Atomic unsigned in_flight;
 };
 

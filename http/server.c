@@ -156,6 +156,7 @@ enum ks_status http_server_open(struct http_server **out, const struct http_opti
     server->operations.kind = PEER_OPERATIONS;
     server->peers = peers_open(&peers);
     server->calls = (struct call_context){.options = &server->options, .reader = &server->reader};
+    logins_open(&server->calls.logins, options->reactor, options->accounts);
     st = service_reader_open(&server->reader, options->service, reactor_counters(options->reactor),
                              why);
     server->has_reader = st == KS_OK;
@@ -192,6 +193,7 @@ static void drain_on_reactor(struct reactor_post *post, bool discard)
         stop_accepting(&drain->server->plain);
         stop_accepting(
             &drain->server->secure); /* the operations port tells of the stop to the end */
+        logins_hurry(&drain->server->calls.logins);
     }
     free(drain);
 }
@@ -226,6 +228,7 @@ void http_server_close(struct http_server *server)
     if (server == NULL) {
         return;
     }
+    logins_close(&server->calls.logins);
     close_port(&server->plain);
     close_port(&server->secure);
     close_port(&server->operations);
