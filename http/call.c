@@ -10,6 +10,7 @@
 
 #include "base/counters.h"
 #include "base/log.h"
+#include "http/cors.h"
 #include "http/head.h"
 #include "http/path.h"
 #include "http/reply.h"
@@ -269,6 +270,41 @@ static bool may(const struct call *call)
            identity_may_use(call->who, &address, call->route.writes ? 'W' : 'R');
 }
 
+/* ---- browsers of other origins ---- */
+
+static const char *origin_of(const struct call *call)
+{
+    return header_of(call, "Origin");
+}
+
+/* False: answered. */
+static bool check_origin(struct call *call)
+{
+    const struct cors *cors = call->context->cors;
+    const char *origin = origin_of(call);
+    bool all = cors_allows_all(cors);
+
+    if (!all) {
+        reply_header(call->request, "vary", "origin");
+    }
+    if (origin == NULL) {
+        return true;
+    }
+    if (!cors_allows(cors, origin)) {
+        refuse(call, 403, "invalid-origin", "CORS Rejected - Invalid origin");
+        return false;
+    }
+    reply_header(call->request, "access-control-allow-origin", all ? "*" : origin);
+    return true;
+}
+
+/* A browser asks whether it may ask. */
+static bool is_preflight(const struct call *call)
+{
+    return evhttp_request_get_command(call->request) == EVHTTP_REQ_OPTIONS &&
+           origin_of(call) != NULL && header_of(call, "Access-Control-Request-Method") != NULL;
+}
+
 /* ---- path and method ---- */
 
 static enum http_method method_of(const struct evhttp_request *request)
@@ -320,11 +356,34 @@ static bool check_path(struct call *call)
     return true;
 }
 
+static void answer_preflight(struct call *call)
+{
+    char methods[sizeof(call->route.allow)];
+    size_t len = 0;
+
+    if (!check_path(call) || !check_origin(call)) {
+        return;
+    }
+    for (const char *at = call->route.allow; *at != '\0'; at++) {
+        if (*at != ' ') {
+            methods[len++] = *at;
+        }
+    }
+    methods[len] = '\0';
+    reply_header(call->request, "access-control-allow-methods", methods);
+    reply_header(call->request, "access-control-allow-headers",
+                 "content-type,authorization,if-match");
+    answer_empty(call, 204);
+}
+
 /* The order of these checks is Hono's; authority comes before anything that tells what there is. */
 static void proceed(struct call *call)
 {
-    if (!check_path(call)) {
+    if (!check_path(call) || !check_origin(call)) {
         return;
+    }
+    if (origin_of(call) != NULL) {
+        reply_header(call->request, "access-control-expose-headers", "etag");
     }
     if (call->route_verdict == ROUTE_UNKNOWN_METHOD) {
         if (evhttp_request_get_command(call->request) != EVHTTP_REQ_HEAD) {
@@ -413,5 +472,9 @@ void call_begin(struct call_context *context, struct evhttp_request *request)
         return;
     }
     find_route(call);
-    authenticate(call);
+    if (is_preflight(call)) {
+        answer_preflight(call);
+    } else {
+        authenticate(call);
+    }
 }

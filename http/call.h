@@ -1,6 +1,6 @@
 /*
- * call: one management request on its way: route, login, method, authority, body, operation,
- * answer. Each step either goes on or answers; logins and writes come back to the
+ * call: one management request on its way: route, login, origin, method, authority, body,
+ * operation, answer. Each step either goes on or answers; logins and writes come back to the
  * reactor later.
  *
  * Threads:   the reactor's; posts from pool and writer.
@@ -13,6 +13,7 @@
 #include "http/server.h"
 #include "service/service.h"
 
+struct cors;
 struct evhttp_request;
 
 /* What all calls share. */
@@ -20,6 +21,7 @@ struct call_context {
     const struct http_options *options;
     struct service_reader *reader;
     struct logins logins;
+    struct cors *cors;
     _Atomic unsigned in_flight;
 };
 

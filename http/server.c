@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "http/call.h"
+#include "http/cors.h"
 #include "http/operations.h"
 #include "http/peers.h"
 #include "net/reactor.h"
@@ -157,9 +158,12 @@ enum ks_status http_server_open(struct http_server **out, const struct http_opti
     server->peers = peers_open(&peers);
     server->calls = (struct call_context){.options = &server->options, .reader = &server->reader};
     logins_open(&server->calls.logins, options->reactor, options->accounts);
-    st = service_reader_open(&server->reader, options->service, reactor_counters(options->reactor),
-                             why);
-    server->has_reader = st == KS_OK;
+    st = cors_open(&server->calls.cors, options->cors_allowed_origin, why);
+    if (st == KS_OK) {
+        st = service_reader_open(&server->reader, options->service,
+                                 reactor_counters(options->reactor), why);
+        server->has_reader = st == KS_OK;
+    }
     if (st == KS_OK) {
         st = open_ports(server, why);
     }
@@ -233,6 +237,7 @@ void http_server_close(struct http_server *server)
     close_port(&server->secure);
     close_port(&server->operations);
     peers_close(server->peers);
+    cors_close(server->calls.cors);
     if (server->has_reader) {
         service_reader_close(&server->reader);
     }

@@ -39,7 +39,8 @@ struct http_options {
     const char *ops_listen; /* operations, plain; NULL: closed */
     struct tls_context *tls;
     struct accounts *accounts;
-    bool authentication; /* http.authentication; false: everyone may do everything */
+    bool authentication;             /* http.authentication; false: everyone may do everything */
+    const char *cors_allowed_origin; /* "*" or a pattern (http/cors.h) */
     const struct service *service;
     struct reactor *reactor;
     size_t max_payload;     /* bytes of a request body */

@@ -217,7 +217,7 @@ class Wire(unittest.TestCase):
         self.koseki.create_device("T1", "usable")
         for method, path, fields, body, status in (
                 ("PUT", GET, (), "{", 400), ("PUT", "/v1/tenants/a!", (), "{}", 400), ("GET", "/v1/tenants/%zz", (), None, 400),
-                ("GET", "/v1/tenants/none", (), None, 404),
+                ("GET", GET, ("Origin: *",), None, 403), ("GET", "/v1/tenants/none", (), None, 404),
                 ("GET", "/v1/nope", (), None, 404), ("HEAD", "/v1/nope", (), None, 404), ("PATCH", GET, (), None, 405),
                 ("HEAD", GET, (), None, 405), ("POST", GET, (), "{}", 409), ("PUT", GET, ("If-Match: x",), "{}", 412),
                 ("PUT", GET, (), "x" * 65537, 413), ("PUT", GET, ("Expect: x",), "{}", 417),

@@ -1,8 +1,9 @@
-/* The pure parts of the HTTP side: paths and routes. */
+/* The pure parts of the HTTP side: paths, routes, origins. */
 #include "support/test.h"
 
 #include <string.h>
 
+#include "http/cors.h"
 #include "http/path.h"
 #include "http/route.h"
 
@@ -98,11 +99,87 @@ static void routes_name_operations(void **state)
     }
 }
 
+static void origins_are_checked_whatever_is_allowed(void **state)
+{
+    static const struct {
+        const char *allowed;
+        const char *origin;
+        bool fine;
+    } cases[] = {
+        {"*", "null", true},
+        {"*", "http://a", true},
+        {"*", "HTTPS://a.b-c:8443/path", true},
+        {"*", "ftp://1.2.3.4", true},
+        {"*", "http://[::1]:80", true},
+        {"*", "http://a:", true},
+        {"*", "", false},
+        {"*", "*", false},
+        {"*", "a", false},
+        {"*", "http://", false},
+        {"*", "http://:80", false},
+        {"*", "file://a", false},
+        {"*", "http://u@a", false},
+        {"*", "http://a_b", false},
+        {"*", "http://a?b", false},
+        {"*", "http://a/?b", false},
+        {"*", "http://a:x", false},
+        {"*", "http://[::1", false},
+        {"*", "http://[]", false},
+        {"*", "http://\xC3\xA4", false},
+        {"*", "http://a,http://b", false},
+        {"http://a\\.b|null", "http://a.b", true},
+        {"http://a\\.b|null", "null", true},
+        {"http://a\\.b|null", "http://axb", false},
+        {"http://a\\.b|null", "http://a.b:80", false},
+        {"http://a\\.b|null", "http://a.b.c", false},
+        {".*", "anything", false},
+        {".*", "https://anything", true},
+    };
+    char long_one[600];
+    struct cors *cors = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_ok(cors_open(&cors, cases[i].allowed, why));
+        assert_int_equal(cors_allows_all(cors), strcmp(cases[i].allowed, "*") == 0);
+        if (cors_allows(cors, cases[i].origin) != cases[i].fine) {
+            fail_msg("%s: %s", cases[i].allowed, cases[i].origin);
+        }
+        cors_close(cors);
+    }
+    assert_ok(cors_open(&cors, "*", why));
+    memset(long_one, 'a', sizeof(long_one));
+    memcpy(long_one, "http://", 7);
+    long_one[512] = '\0';
+    assert_true(cors_allows(cors, long_one));
+    long_one[512] = 'a';
+    long_one[599] = '\0';
+    assert_false(cors_allows(cors, long_one));
+    cors_close(cors);
+}
+
+static void a_pattern_that_is_none_is_refused(void **state)
+{
+    static const char *const patterns[] = {"(", "[a", "a{2,1}", "*a"};
+    struct cors *cors = NULL;
+    char long_one[2000];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
+        assert_status(KS_INVALID, cors_open(&cors, patterns[i], why));
+    }
+    memset(long_one, 'a', sizeof(long_one));
+    long_one[1999] = '\0';
+    assert_status(KS_INVALID, cors_open(&cors, long_one, why));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_are_decoded_by_segment),
         cmocka_unit_test(routes_name_operations),
+        cmocka_unit_test(origins_are_checked_whatever_is_allowed),
+        cmocka_unit_test(a_pattern_that_is_none_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
