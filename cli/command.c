@@ -137,13 +137,7 @@ static void print_problem(void *arg, const char *place, const char *text)
     (void)fprintf(stderr, "%s: %s\n", place, text);
 }
 
-static void print_warning(void *arg, const char *place, const char *text)
-{
-    (void)arg;
-    (void)fprintf(stderr, "%s: warning: %s\n", place, text);
-}
-
-const struct settings_report command_report = {.problem = print_problem, .warning = print_warning};
+const struct settings_report command_report = {.problem = print_problem};
 
 bool command_settings(const struct command_options *options, struct settings *out)
 {

@@ -46,7 +46,7 @@ int command_parse(const struct command *command, int argc, char **argv,
                   struct command_options *out);
 /* Reads the settings of the options; problems go to standard error. */
 bool command_settings(const struct command_options *options, struct settings *out);
-/* Prints problems and warnings as "PLACE: text" lines to standard error. */
+/* Prints problems as "PLACE: text" lines to standard error. */
 extern const struct settings_report command_report;
 
 int command_serve(const struct command_options *options);

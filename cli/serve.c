@@ -309,6 +309,7 @@ static enum ks_status open_servers(struct parts *parts, struct ks_failure *why)
         .tls = parts->tls,
         .accounts = parts->accounts,
         .authentication = settings->http_authentication,
+        .cors_allowed_origin = settings->http_cors_allowed_origin,
         .service = &parts->service,
         .reactor = parts->management,
         .max_payload = (size_t)settings->http_max_payload,

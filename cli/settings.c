@@ -9,10 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "http/cors.h"
 #include "net/address.h"
 
 enum kind {
     KIND_TEXT,
+    KIND_ORIGIN, /* "*" or a pattern */
     KIND_PATH,
     KIND_LISTENER,
     KIND_INTEGER,
@@ -31,7 +33,6 @@ struct setting {
     int64_t max;
     const char *choices[4]; /* KIND_CHOICE: index is the value */
     const char *help;
-    const char *warning; /* said when it is set */
 };
 
 #define AT(member) offsetof(struct settings, member)
@@ -115,10 +116,11 @@ static const struct setting table[] = {
      .fallback = "true",
      .help = "HTTP Basic against accounts; false: everyone may do everything"},
     {.key = "http.cors-allowed-origin",
-     .kind = KIND_TEXT,
+     .kind = KIND_ORIGIN,
      .offset = AT(http_cors_allowed_origin),
-     .help = "origin that browsers may call from",
-     .warning = "has no effect yet: CORS is not built in this version"},
+     .fallback = "*",
+     .help = "origins that browsers may call from: *, or a POSIX extended regular expression that "
+             "matches them whole"},
     {.key = "ops.listen",
      .kind = KIND_LISTENER,
      .offset = AT(ops_listen),
@@ -394,6 +396,23 @@ static bool set_listener(struct settings *settings, const char **to, const struc
     return true;
 }
 
+static bool set_origin(struct settings *settings, const char **to, const struct setting *setting,
+                       const char *value, const struct settings_source *source,
+                       const struct settings_report *report)
+{
+    struct cors *cors = NULL;
+    struct ks_failure why;
+
+    if (cors_open(&cors, value, &why) != KS_OK) {
+        return problem(report, source->place,
+                       "%s is '%.60s'; it is * or a POSIX extended regular expression: %s",
+                       setting->key, value, why.text);
+    }
+    cors_close(cors);
+    *to = keep(settings, value);
+    return true;
+}
+
 static const struct setting *find_setting(const char *key)
 {
     for (size_t i = 0; i < TABLE_COUNT; i++) {
@@ -413,6 +432,8 @@ static bool set_value(struct settings *settings, const struct setting *setting, 
     case KIND_TEXT:
         *(const char **)to = keep(settings, value);
         return true;
+    case KIND_ORIGIN:
+        return set_origin(settings, to, setting, value, source, report);
     case KIND_PATH:
         return set_path(settings, to, setting, value, source, report);
     case KIND_LISTENER:
@@ -440,12 +461,6 @@ bool settings_set(struct settings *settings, const char *key, const char *value,
     }
     if (value[0] == '\0') {
         return problem(report, source->place, "%s has no value", setting->key);
-    }
-    if (setting->warning != NULL) {
-        char text[256];
-
-        (void)snprintf(text, sizeof(text), "%s %s", setting->key, setting->warning);
-        report->warning(report->arg, source->place, text);
     }
     return set_value(settings, setting, value, source, report);
 }
@@ -569,9 +584,9 @@ void settings_done(struct settings *settings)
 void settings_print_help(FILE *to)
 {
     static const char *const types[] = {
-        [KIND_TEXT] = "text",       [KIND_PATH] = "path",    [KIND_LISTENER] = "HOST:PORT",
-        [KIND_INTEGER] = "number",  [KIND_SIZE] = "size",    [KIND_DURATION] = "time",
-        [KIND_BOOL] = "true|false", [KIND_CHOICE] = "choice"};
+        [KIND_TEXT] = "text",          [KIND_ORIGIN] = "pattern",  [KIND_PATH] = "path",
+        [KIND_LISTENER] = "HOST:PORT", [KIND_INTEGER] = "number",  [KIND_SIZE] = "size",
+        [KIND_DURATION] = "time",      [KIND_BOOL] = "true|false", [KIND_CHOICE] = "choice"};
 
     for (size_t i = 0; i < TABLE_COUNT; i++) {
         char choices[128] = "";

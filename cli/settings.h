@@ -63,8 +63,6 @@ struct settings {
 
 struct settings_report {
     void (*problem)(void *arg, const char *place, const char *text);
-    /* Something that is accepted but does not do what one may think. */
-    void (*warning)(void *arg, const char *place, const char *text);
     void *arg;
 };
 

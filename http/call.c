@@ -4,37 +4,36 @@
 #include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
-#include <event2/keyvalq_struct.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <sys/queue.h>
 
-#include "base/base64.h"
 #include "base/counters.h"
 #include "base/log.h"
-#include "http/framing.h"
+#include "http/cors.h"
+#include "http/head.h"
 #include "http/path.h"
+#include "http/reply.h"
 #include "http/route.h"
-#include "net/address.h"
 #include "net/reactor.h"
-#include "service/accounts.h"
 #include "service/answer.h"
 #include "service/authority.h"
 #include "service/management.h"
 #include "service/search_worker.h"
 
-enum { CREDENTIALS_MAX = 1024, ADDRESS_MAX = 512, WATCH_MS = 250 };
+enum { ADDRESS_MAX = 512, WATCH_MS = 250 };
 
 struct call {
-    struct reactor_post post; /* first */
-    struct call_context context;
+    struct login login;       /* first */
+    struct reactor_post post; /* brings back a write */
+    struct call_context *context;
     struct evhttp_request *request;
     struct path path;
+    enum path_verdict path_verdict;
     struct route route;
-    enum ks_status login;                /* of the login */
+    enum route_verdict route_verdict;
     struct identity *who;                /* NULL: everyone may do everything */
     struct management_response response; /* of a write or search, from another thread */
     struct reactor_timer watch;          /* of a search: whether its client is still there */
@@ -43,108 +42,49 @@ struct call {
 
 /* ---- answers ---- */
 
-static const char *phrase_of(int status)
+static const char *header_of(const struct call *call, const char *name)
 {
-    static const struct {
-        int status;
-        const char *phrase;
-    } phrases[] = {
-        {200, "OK"},
-        {201, "Created"},
-        {204, "No Content"},
-        {400, "Bad Request"},
-        {401, "Unauthorized"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {409, "Conflict"},
-        {412, "Precondition Failed"},
-        {413, "Payload Too Large"},
-        {414, "URI Too Long"},
-        {500, "Internal Server Error"},
-        {503, "Service Unavailable"},
-    };
-
-    for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++) {
-        if (phrases[i].status == status) {
-            return phrases[i].phrase;
-        }
-    }
-    return "Unknown";
+    return evhttp_find_header(evhttp_request_get_input_headers(call->request), name);
 }
 
-static void add_header(struct evhttp_request *request, const char *name, const char *value)
+static bool is_gone(const struct call *call)
 {
-    (void)evhttp_add_header(evhttp_request_get_output_headers(request), name, value);
-}
-
-void call_reply(struct evhttp_request *request, int status, struct span body, bool close)
-{
-    struct evbuffer *out;
-
-    if (evhttp_request_get_connection(request) == NULL) {
-        evhttp_request_free(request); /* the peer has gone */
-        return;
-    }
-    out = evbuffer_new();
-    if (out == NULL || evbuffer_add(out, body.ptr, body.len) != 0) {
-        abort();
-    }
-    if (body.len > 0) {
-        add_header(request, "Content-Type", "application/json; charset=utf-8");
-    }
-    if (close) {
-        add_header(request, "Connection", "close");
-    }
-    evhttp_send_reply(request, status, phrase_of(status), out);
-    evbuffer_free(out);
-}
-
-static void reply_response(struct evhttp_request *request, struct management_response *response,
-                           bool close)
-{
-    if (response->has_etag) {
-        char etag[UUID_TEXT_LEN + 1];
-
-        uuid_format(&response->etag, etag);
-        add_header(request, "ETag", etag);
-    }
-    if (response->location[0] != '\0') {
-        add_header(request, "Location", response->location);
-    }
-    call_reply(request, response->status,
-               response->status == 204 ? span_of(NULL, 0) : buf_span(&response->body), close);
-}
-
-void call_reply_error(struct evhttp_request *request, int status, const char *reason,
-                      const char *text, bool close)
-{
-    struct management_response response;
-
-    management_response_init(&response);
-    management_refuse(&response, status, reason, text);
-    reply_response(request, &response, close);
-    management_response_done(&response);
+    return evhttp_request_get_connection(call->request) == NULL;
 }
 
 static void call_free(struct call *call)
 {
-    atomic_fetch_sub(call->context.in_flight, 1);
+    atomic_fetch_sub(&call->context->in_flight, 1);
     reactor_timer_done(&call->watch);
     identity_unref(call->who);
     management_response_done(&call->response);
     free(call);
 }
 
-static void refuse(struct call *call, int status, const char *reason, const char *text)
+/* The server closes: it frees what still has a connection. */
+static void drop(struct call *call)
 {
-    call_reply_error(call->request, status, reason, text, false);
+    if (is_gone(call)) {
+        evhttp_request_free(call->request);
+    }
     call_free(call);
 }
 
-static const char *method_name(struct evhttp_request *request)
+static void refuse(struct call *call, int status, const char *reason, const char *text)
 {
-    switch ((int)evhttp_request_get_command(request)) {
+    reply_error(call->request, status, reason, text);
+    call_free(call);
+}
+
+static void answer_empty(struct call *call, int status)
+{
+    reply_json(call->request, status, span_of(NULL, 0));
+    call_free(call);
+}
+
+static const char *method_name(const struct call *call)
+{
+    switch ((int)evhttp_request_get_command(call->request)) {
     case EVHTTP_REQ_POST:
         return "POST";
     case EVHTTP_REQ_PUT:
@@ -156,9 +96,9 @@ static const char *method_name(struct evhttp_request *request)
     }
 }
 
-static const char *peer_address(struct evhttp_request *request)
+static const char *peer_address(const struct call *call)
 {
-    struct evhttp_connection *connection = evhttp_request_get_connection(request);
+    struct evhttp_connection *connection = evhttp_request_get_connection(call->request);
     char *address = NULL;
     ev_uint16_t port = 0;
 
@@ -184,16 +124,16 @@ static void log_answer(const struct call *call, const struct management_response
         struct log_text who;
 
         log_info("registry-changed", "method=%s status=%d target=%s user=%s peer=%s",
-                 method_name(call->request), response->status, log_text(&target, span_cstr(uri)),
+                 method_name(call), response->status, log_text(&target, span_cstr(uri)),
                  log_text(&who, span_cstr(call->who != NULL ? identity_name(call->who) : "")),
-                 peer_address(call->request));
+                 peer_address(call));
     }
 }
 
 static void finish(struct call *call, struct management_response *response)
 {
     log_answer(call, response);
-    reply_response(call->request, response, false);
+    reply_response(call->request, response);
     call_free(call);
 }
 
@@ -201,16 +141,14 @@ static void finish(struct call *call, struct management_response *response)
 
 static void written_on_reactor(struct reactor_post *post, bool discard)
 {
-    struct call *call = (struct call *)post;
+    void *start = (char *)post - offsetof(struct call, post);
+    struct call *call = start;
 
-    if (discard) { /* the server frees what still has a connection */
-        if (evhttp_request_get_connection(call->request) == NULL) {
-            evhttp_request_free(call->request);
-        }
-        call_free(call);
-        return;
+    if (discard) {
+        drop(call);
+    } else {
+        finish(call, &call->response);
     }
-    finish(call, &call->response);
 }
 
 /* On a thread of the pool, the writer or the searches, or on the reactor from within
@@ -223,7 +161,15 @@ static void written(void *arg, struct management_response *response)
     call->response = *response;
     buf_init(&response->body, 0); /* swapped out */
     call->post.run = written_on_reactor;
-    reactor_post(call->context.options->reactor, &call->post);
+    reactor_post(call->context->options->reactor, &call->post);
+}
+
+static struct span trimmed(struct span text)
+{
+    while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) {
+        text = span_of(text.ptr + 1, text.len - 1);
+    }
+    return text;
 }
 
 /* evhttp does not read while a request is served, and so sees no end of the connection. A client
@@ -247,7 +193,7 @@ static void watch_client(void *arg)
 
 static void search(struct call *call, const struct management_request *request)
 {
-    const struct http_options *options = call->context.options;
+    const struct http_options *options = call->context->options;
 
     reactor_timer_init(&call->watch, options->reactor, watch_client, call);
     reactor_timer_set(&call->watch, WATCH_MS);
@@ -256,17 +202,15 @@ static void search(struct call *call, const struct management_request *request)
 
 static void operate(struct call *call, struct span body)
 {
-    const char *if_match =
-        evhttp_find_header(evhttp_request_get_input_headers(call->request), "If-Match");
     const struct management_request request = {
         .op = call->route.op,
         .tenant_id = call->route.tenant,
         .device_id = call->route.device,
         .query = path_query(span_cstr(evhttp_request_get_uri(call->request))),
         .body = body,
-        .if_match = span_cstr(if_match),
+        .if_match = trimmed(span_cstr(header_of(call, "If-Match"))),
     };
-    struct service_reader *reader = call->context.reader;
+    struct service_reader *reader = call->context->reader;
     struct ks_failure why = {0};
     enum ks_status st;
 
@@ -275,7 +219,7 @@ static void operate(struct call *call, struct span body)
         return;
     }
     if (call->route.writes) {
-        management_write(call->context.options->service, &request, written, call);
+        management_write(call->context->options->service, &request, written, call);
         return;
     }
     st = service_reader_renew(reader, &why);
@@ -299,28 +243,40 @@ static bool is_json(const char *type)
     return type != NULL && strncasecmp(type, json, n) == 0 && (type[n] == '\0' || type[n] == ';');
 }
 
+/* A mark that tells the encoding is no part of the text. */
+static struct span without_mark(struct span text)
+{
+    static const char mark[] = "\xEF\xBB\xBF";
+    size_t n = sizeof(mark) - 1;
+
+    return text.len > n && memcmp(text.ptr, mark, n) == 0 ? span_of(text.ptr + n, text.len - n)
+                                                          : text;
+}
+
 static void take_body(struct call *call)
 {
-    struct evkeyvalq *headers = evhttp_request_get_input_headers(call->request);
     struct evbuffer *in = evhttp_request_get_input_buffer(call->request);
+    size_t max = call->context->options->max_payload;
     size_t len = evbuffer_get_length(in);
-    const char *bytes = "";
 
-    if (!call->route.writes || call->route.op == MANAGEMENT_TENANT_DELETE ||
-        call->route.op == MANAGEMENT_DEVICE_DELETE) {
+    if (!call->route.takes_body) {
         operate(call, span_of(NULL, 0)); /* a body means nothing here */
         return;
     }
-    if (len > call->context.options->max_payload) {
+    if (len > max || header_of(call, HEAD_TOO_LARGE) != NULL) {
         char text[96];
 
-        (void)snprintf(text, sizeof(text), "the body has %zu bytes; http.max-payload is %zu", len,
-                       call->context.options->max_payload);
+        (void)snprintf(text, sizeof(text),
+                       "the body has more than the %zu bytes of http.max-payload", max);
         refuse(call, 413, "payload-too-large", text);
         return;
     }
+    if (header_of(call, HEAD_EXPECTS) != NULL) {
+        refuse(call, 417, "expectation-failed", "only 100-continue can be expected");
+        return;
+    }
     if (call->route.needs_body || len > 0) {
-        if (!is_json(evhttp_find_header(headers, "Content-Type"))) {
+        if (!is_json(header_of(call, "Content-Type"))) {
             refuse(call, 400, "bad-request", "the Content-Type must be application/json");
             return;
         }
@@ -328,9 +284,9 @@ static void take_body(struct call *call)
             refuse(call, 400, "bad-request", "Empty body");
             return;
         }
-        bytes = (const char *)evbuffer_pullup(in, -1);
     }
-    operate(call, span_of(bytes, len));
+    operate(call,
+            len == 0 ? span_of(NULL, 0) : without_mark(span_of(evbuffer_pullup(in, -1), len)));
 }
 
 /* ---- who may ---- */
@@ -356,9 +312,46 @@ static bool may(const struct call *call)
            identity_may_use(call->who, &address, call->route.writes ? 'W' : 'R');
 }
 
+/* ---- browsers of other origins ---- */
+
+static const char *origin_of(const struct call *call)
+{
+    return header_of(call, "Origin");
+}
+
+/* False: answered. */
+static bool check_origin(struct call *call)
+{
+    const struct cors *cors = call->context->cors;
+    const char *origin = origin_of(call);
+    bool all = cors_allows_all(cors);
+
+    if (!all) {
+        reply_header(call->request, "vary", "origin");
+    }
+    if (origin == NULL) {
+        return true;
+    }
+    if (!cors_allows(cors, origin)) {
+        refuse(call, 403, "invalid-origin", "CORS Rejected - Invalid origin");
+        return false;
+    }
+    reply_header(call->request, "access-control-allow-origin", all ? "*" : origin);
+    return true;
+}
+
+/* A browser asks whether it may ask. */
+static bool is_preflight(const struct call *call)
+{
+    return evhttp_request_get_command(call->request) == EVHTTP_REQ_OPTIONS &&
+           origin_of(call) != NULL && header_of(call, "Access-Control-Request-Method") != NULL;
+}
+
+/* ---- path and method ---- */
+
 static enum http_method method_of(const struct evhttp_request *request)
 {
-    switch (evhttp_request_get_command(request)) {
+    switch ((int)evhttp_request_get_command(request)) {
     case EVHTTP_REQ_GET:
         return HTTP_GET;
     case EVHTTP_REQ_POST:
@@ -367,44 +360,78 @@ static enum http_method method_of(const struct evhttp_request *request)
         return HTTP_PUT;
     case EVHTTP_REQ_DELETE:
         return HTTP_DELETE;
-    case EVHTTP_REQ_HEAD:
-    case EVHTTP_REQ_OPTIONS:
-    case EVHTTP_REQ_TRACE:
-    case EVHTTP_REQ_CONNECT:
-    case EVHTTP_REQ_PATCH:
+    default:
         return HTTP_OTHER;
     }
-    return HTTP_OTHER;
 }
 
 static void find_route(struct call *call)
 {
     const char *uri = evhttp_request_get_uri(call->request);
 
-    switch (path_parse(span_cstr(uri), &call->path)) {
+    call->path_verdict = path_parse(span_cstr(uri), &call->path);
+    call->route_verdict = ROUTE_UNKNOWN_PATH;
+    if (call->path_verdict == PATH_OK) {
+        call->route_verdict = route_find(&call->path, method_of(call->request), &call->route);
+    }
+}
+
+/* False: answered. */
+static bool check_path(struct call *call)
+{
+    switch (call->path_verdict) {
     case PATH_OK:
+    case PATH_UNKNOWN:
         break;
     case PATH_MALFORMED:
         refuse(call, 400, "bad-request",
                "the path holds a malformed escape or a control character");
-        return;
+        return false;
     case PATH_TOO_LONG:
         refuse(call, 414, "bad-request", "the request target is longer than 4096 bytes");
-        return;
-    case PATH_UNKNOWN:
+        return false;
+    }
+    if (call->route_verdict == ROUTE_UNKNOWN_PATH) {
         refuse(call, 404, "unknown-path", "there is nothing at this path");
+        return false;
+    }
+    return true;
+}
+
+static void answer_preflight(struct call *call)
+{
+    char methods[sizeof(call->route.allow)];
+    size_t len = 0;
+
+    if (!check_path(call) || !check_origin(call)) {
         return;
     }
-    switch (route_find(&call->path, method_of(call->request), &call->route)) {
-    case ROUTE_OK:
-        break;
-    case ROUTE_UNKNOWN_PATH:
-        refuse(call, 404, "unknown-path", "there is nothing at this path");
+    for (const char *at = call->route.allow; *at != '\0'; at++) {
+        if (*at != ' ') {
+            methods[len++] = *at;
+        }
+    }
+    methods[len] = '\0';
+    reply_header(call->request, "access-control-allow-methods", methods);
+    reply_header(call->request, "access-control-allow-headers",
+                 "content-type,authorization,if-match");
+    answer_empty(call, 204);
+}
+
+/* The order of these checks is Hono's; authority comes before anything that tells what there is. */
+static void proceed(struct call *call)
+{
+    if (!check_path(call) || !check_origin(call)) {
         return;
-    case ROUTE_UNKNOWN_METHOD:
-        add_header(call->request, "Allow", call->route.allow);
-        call_reply(call->request, 405, span_of(NULL, 0), false);
-        call_free(call);
+    }
+    if (origin_of(call) != NULL) {
+        reply_header(call->request, "access-control-expose-headers", "etag");
+    }
+    if (call->route_verdict == ROUTE_UNKNOWN_METHOD) {
+        if (evhttp_request_get_command(call->request) != EVHTTP_REQ_HEAD) {
+            reply_header(call->request, "allow", call->route.allow);
+        }
+        answer_empty(call, 405);
         return;
     }
     if (!may(call)) {
@@ -416,157 +443,93 @@ static void find_route(struct call *call)
 
 /* ---- login ---- */
 
-static void logged_in(struct call *call)
+/* A script in a browser asks itself; the browser's own dialog would get in its way. */
+static void challenge(struct call *call)
 {
-    if (call->login == KS_OK) {
-        find_route(call);
-        return;
-    }
-    if (call->login == KS_BUSY || call->login == KS_UNAVAILABLE) {
-        refuse(call, 503, "busy", "too many logins; try again");
-        return;
-    }
-    if (evhttp_request_get_connection(call->request) != NULL) {
-        add_header(call->request, "WWW-Authenticate", "Basic realm=\"Hono\"");
+    const char *by = is_gone(call) ? NULL : header_of(call, "X-Requested-With");
+
+    if (by == NULL || strcmp(by, "XMLHttpRequest") != 0) {
+        reply_header(call->request, "www-authenticate", "Basic realm=\"Hono\"");
     }
     refuse(call, 401, "unauthorized", "Unauthorized");
 }
 
-static void logged_in_on_reactor(struct reactor_post *post, bool discard)
+static void logged_in(struct login *login, enum login_outcome outcome, struct identity *who)
 {
-    struct call *call = (struct call *)post;
+    struct call *call = (struct call *)login;
 
-    if (discard || evhttp_request_get_connection(call->request) == NULL) {
-        if (evhttp_request_get_connection(call->request) == NULL) {
-            evhttp_request_free(call->request);
+    call->who = who;
+    switch (outcome) {
+    case LOGIN_OK:
+        if (is_gone(call)) {
+            drop(call);
+        } else {
+            proceed(call);
         }
-        call_free(call);
-        return;
+        break;
+    case LOGIN_MISSING:
+    case LOGIN_REFUSED:
+        challenge(call);
+        break;
+    case LOGIN_MALFORMED:
+        refuse(call, 400, "bad-request", "the Authorization header cannot be read");
+        break;
+    case LOGIN_BUSY:
+        refuse(call, 503, "busy", "too many logins; try again");
+        break;
+    case LOGIN_DROPPED:
+        drop(call);
+        break;
     }
-    logged_in(call);
-}
-
-/* On a thread of the pool. */
-static void login_done(void *arg, enum ks_status status, struct identity *identity)
-{
-    struct call *call = arg;
-
-    call->login = status;
-    call->who = identity;
-    call->post.run = logged_in_on_reactor;
-    reactor_post(call->context.options->reactor, &call->post);
-}
-
-/* user:password of the Authorization header; false if there is none. */
-static bool read_basic(const struct call *call, unsigned char *to, struct accounts_login *login)
-{
-    const char *header =
-        evhttp_find_header(evhttp_request_get_input_headers(call->request), "Authorization");
-    const unsigned char *colon;
-    struct span token;
-    size_t len = 0;
-
-    if (header == NULL || strncasecmp(header, "Basic ", 6) != 0) {
-        return false;
-    }
-    token = span_cstr(header + 6);
-    if (BASE64_DECODED_MAX(token.len) > CREDENTIALS_MAX || !base64_decode(token, to, &len)) {
-        return false;
-    }
-    colon = memchr(to, ':', len);
-    if (colon == NULL) {
-        return false;
-    }
-    login->user = span_of(to, (size_t)(colon - to));
-    login->password = span_of(colon + 1, len - login->user.len - 1);
-    return login->user.len > 0 && login->password.len > 0;
-}
-
-static uint64_t peer_of(struct evhttp_request *request)
-{
-    char *address = NULL;
-    ev_uint16_t port = 0;
-
-    evhttp_connection_get_peer(evhttp_request_get_connection(request), &address, &port);
-    return net_host_key(span_cstr(address));
 }
 
 static void authenticate(struct call *call)
 {
-    unsigned char credentials[CREDENTIALS_MAX];
-    struct accounts_login login = {.peer = peer_of(call->request)};
+    const struct login_request request = {.authorization = header_of(call, "Authorization"),
+                                          .peer = peer_address(call)};
 
-    if (!call->context.options->authentication) {
-        call->login = KS_OK;
-        find_route(call);
+    if (!call->context->options->authentication) {
+        proceed(call);
         return;
     }
-    call->login = KS_UNAUTHORIZED;
-    if (!read_basic(call, credentials, &login)) {
-        logged_in(call);
-        return;
-    }
-    switch (accounts_login(call->context.options->accounts, &login, login_done, call, &call->login,
-                           &call->who)) {
-    case ACCOUNTS_ANSWERED:
-        explicit_bzero(credentials, sizeof(credentials));
-        logged_in(call);
-        break;
-    case ACCOUNTS_PENDING:
-        explicit_bzero(credentials, sizeof(credentials));
-        break;
-    }
+    login_begin(&call->login, &call->context->logins, &request, logged_in);
 }
 
 /* ---- the beginning ---- */
 
-/* What is wrong with the headers; NULL if nothing is. */
-static const char *check_framing(struct evhttp_request *request)
-{
-    struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
-    struct framing framing = {0};
-    struct evkeyval *header;
-
-    TAILQ_FOREACH(header, headers, next)
-    {
-        framing_take(&framing, span_cstr(header->key), span_cstr(header->value));
-    }
-    return framing_check(&framing, request->major == 1 && request->minor == 0);
-}
-
 /* Consoles read the description before anybody has logged in; it says nothing of what is
  * registered. */
-static bool asks_for_description(struct evhttp_request *request)
+static bool asks_for_description(const struct call *call)
 {
-    struct path path;
-
-    return evhttp_request_get_command(request) == EVHTTP_REQ_GET &&
-           path_parse(span_cstr(evhttp_request_get_uri(request)), &path) == PATH_OK &&
-           path.count == 2 && span_eq(path.segment[0], SPAN("v1")) &&
-           span_eq(path.segment[1], SPAN("openapi.json"));
+    return evhttp_request_get_command(call->request) == EVHTTP_REQ_GET &&
+           call->path_verdict == PATH_OK && call->path.count == 2 &&
+           span_eq(call->path.segment[0], SPAN("v1")) &&
+           span_eq(call->path.segment[1], SPAN("openapi.json"));
 }
 
-void call_begin(const struct call_context *context, struct evhttp_request *request)
+void call_begin(struct call_context *context, struct evhttp_request *request)
 {
-    const char *wrong = check_framing(request);
-    struct call *call;
+    struct call *call = calloc(1, sizeof(*call));
 
-    counters_add(reactor_counters(context->options->reactor), COUNTER_HTTP_REQUESTS, 1);
-    if (wrong != NULL) {
-        call_reply_error(request, 400, "bad-request", wrong, true);
-        return;
-    }
-    if (asks_for_description(request)) {
-        call_reply(request, 200, context->description, false);
-        return;
-    }
-    call = calloc(1, sizeof(*call));
     if (call == NULL) {
         abort();
     }
-    atomic_fetch_add(context->in_flight, 1);
-    call->context = *context;
+    counters_add(reactor_counters(context->options->reactor), COUNTER_HTTP_REQUESTS, 1);
+    atomic_fetch_add(&context->in_flight, 1);
+    call->context = context;
     call->request = request;
     management_response_init(&call->response);
-    authenticate(call);
+    if (request->minor > 0 && header_of(call, "Host") == NULL) {
+        refuse(call, 400, "bad-request", "a request of HTTP/1.1 has a Host header");
+        return;
+    }
+    find_route(call);
+    if (asks_for_description(call)) {
+        reply_json(call->request, 200, context->description);
+        call_free(call);
+    } else if (is_preflight(call)) {
+        answer_preflight(call);
+    } else {
+        authenticate(call);
+    }
 }

@@ -3,8 +3,8 @@
 #include <event2/http.h>
 
 #include "base/buf.h"
-#include "http/call.h"
 #include "http/path.h"
+#include "http/reply.h"
 
 static enum ks_status alive(void *arg, struct ks_failure *why)
 {
@@ -39,7 +39,7 @@ static void reply_health(struct evhttp_request *request, const struct http_healt
         buf_add_cstr(&body, "}}");
     }
     buf_add_cstr(&body, "]}");
-    call_reply(request, up ? 200 : 503, buf_span(&body), false);
+    reply_json(request, up ? 200 : 503, buf_span(&body));
     buf_done(&body);
 }
 
@@ -58,7 +58,7 @@ void operations_begin(const struct http_health *health, struct evhttp_request *r
                 continue;
             }
             if (evhttp_request_get_command(request) != EVHTTP_REQ_GET) {
-                call_reply(request, 405, span_of(NULL, 0), false);
+                reply_json(request, 405, span_of(NULL, 0));
             } else {
                 reply_health(request, health, checks[i].path, checks[i].check,
                              checks[i].check == health->ready);
@@ -66,6 +66,5 @@ void operations_begin(const struct http_health *health, struct evhttp_request *r
             return;
         }
     }
-    call_reply_error(request, 404, "unknown-path", "there are /liveness, /readiness and /started",
-                     false);
+    reply_error(request, 404, "unknown-path", "there are /liveness, /readiness and /started");
 }

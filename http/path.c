@@ -1,26 +1,6 @@
 #include "http/path.h"
 
-#include <strings.h>
-
 #include "base/hex.h"
-
-/* Takes scheme and authority off an absolute-form target. */
-static struct span path_of(struct span target)
-{
-    static const char *const schemes[] = {"http://", "https://"};
-
-    for (size_t i = 0; i < 2; i++) {
-        size_t n = strlen(schemes[i]);
-
-        if (target.len > n && strncasecmp(target.ptr, schemes[i], n) == 0) {
-            const char *slash = memchr(target.ptr + n, '/', target.len - n);
-
-            return slash == NULL ? SPAN("/")
-                                 : span_of(slash, (size_t)(target.ptr + target.len - slash));
-        }
-    }
-    return target;
-}
 
 /* Decodes one segment to the end of the text; *len of it. */
 static bool decode_segment(struct span raw, char *to, size_t *len)
@@ -73,7 +53,7 @@ static enum path_verdict add_segment(struct path *out, char **to, struct span ra
 
 enum path_verdict path_parse(struct span target, struct path *out)
 {
-    struct span rest = path_of(target);
+    struct span rest = target;
     const char *query = memchr(rest.ptr, '?', rest.len);
     char *to = out->text;
 

@@ -11,8 +11,10 @@ static const struct route_row table[] = {
     {"tenants", 1, HTTP_DELETE, MANAGEMENT_TENANT_DELETE},
     {"devices", 1, HTTP_POST, MANAGEMENT_DEVICE_CREATE},
     {"devices", 1, HTTP_GET, MANAGEMENT_DEVICE_SEARCH},
+    {"devices", 1, HTTP_DELETE, MANAGEMENT_DEVICE_DELETE_ALL},
     {"devices", 2, HTTP_POST, MANAGEMENT_DEVICE_CREATE},
     {"devices", 2, HTTP_GET, MANAGEMENT_DEVICE_READ},
+    {"devices", 2, HTTP_PUT, MANAGEMENT_DEVICE_UPDATE},
     {"devices", 2, HTTP_DELETE, MANAGEMENT_DEVICE_DELETE},
     {"credentials", 2, HTTP_GET, MANAGEMENT_CREDENTIALS_READ},
     {"credentials", 2, HTTP_PUT, MANAGEMENT_CREDENTIALS_UPDATE},
@@ -33,9 +35,12 @@ bool route_at(size_t i, struct route_row *out)
 
 enum route_verdict route_find(const struct path *path, enum http_method method, struct route *out)
 {
+    enum route_verdict verdict = ROUTE_UNKNOWN_PATH;
     size_t allowed = 0;
 
-    *out = (struct route){.writes = method != HTTP_GET, .needs_body = method == HTTP_PUT};
+    *out = (struct route){.writes = method != HTTP_GET,
+                          .takes_body = method == HTTP_POST || method == HTTP_PUT,
+                          .needs_body = method == HTTP_PUT};
     if (path->count < 2 || !span_eq(path->segment[0], SPAN("v1"))) {
         return ROUTE_UNKNOWN_PATH;
     }
@@ -44,16 +49,18 @@ enum route_verdict route_find(const struct path *path, enum http_method method, 
             !span_eq(path->segment[1], span_cstr(table[i].collection))) {
             continue;
         }
+        allowed += (size_t)snprintf(out->allow + allowed, sizeof(out->allow) - allowed, "%s%s",
+                                    allowed > 0 ? ", " : "", method_names[table[i].method]);
+        out->tenant = table[i].ids > 0 ? path->segment[2] : span_of(NULL, 0);
+        out->device = table[i].ids > 1 ? path->segment[3] : span_of(NULL, 0);
         if (table[i].method == method) {
             out->op = table[i].op;
             out->searches =
                 out->op == MANAGEMENT_TENANT_SEARCH || out->op == MANAGEMENT_DEVICE_SEARCH;
-            out->tenant = table[i].ids > 0 ? path->segment[2] : span_of(NULL, 0);
-            out->device = table[i].ids > 1 ? path->segment[3] : span_of(NULL, 0);
-            return ROUTE_OK;
+            verdict = ROUTE_OK;
+        } else if (verdict == ROUTE_UNKNOWN_PATH) {
+            verdict = ROUTE_UNKNOWN_METHOD;
         }
-        allowed += (size_t)snprintf(out->allow + allowed, sizeof(out->allow) - allowed, "%s%s",
-                                    allowed > 0 ? ", " : "", method_names[table[i].method]);
     }
-    return allowed > 0 ? ROUTE_UNKNOWN_METHOD : ROUTE_UNKNOWN_PATH;
+    return verdict;
 }

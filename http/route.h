@@ -22,17 +22,18 @@ enum http_method {
 enum route_verdict {
     ROUTE_OK,
     ROUTE_UNKNOWN_PATH,   /* 404 */
-    ROUTE_UNKNOWN_METHOD, /* 405; allow says what there is */
+    ROUTE_UNKNOWN_METHOD, /* 405 */
 };
 
 struct route {
     enum management_op op;
     bool writes;
     bool searches;
-    bool needs_body; /* PUT: a body must be there */
+    bool takes_body; /* POST, PUT */
+    bool needs_body; /* PUT */
     struct span tenant;
     struct span device;
-    char allow[64]; /* of ROUTE_UNKNOWN_METHOD: comma-separated */
+    char allow[64]; /* the methods of a known path: "GET, PUT" */
 };
 
 /* A row of the table: a method on /v1/{collection} with so many ids behind it. Rows of one path

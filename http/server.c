@@ -1,42 +1,24 @@
 #include "http/server.h"
 
 #include <event2/bufferevent.h>
-#include <event2/event.h>
 #include <event2/http.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "http/call.h"
+#include "http/cors.h"
 #include "http/openapi.h"
 #include "http/operations.h"
+#include "http/peers.h"
 #include "net/reactor.h"
 #include "net/tls.h"
 
 enum {
-    HEADERS_MAX = 8 << 10,
-    BODY_SLACK = 64 << 10,      /* above our own limit, so that our own 413 is the answer */
-    READ_AHEAD_MAX = 128 << 10, /* while an answer is written evhttp reads on */
-    IDLE_S = 30,                /* silence that ends a connection */
-    REQUEST_BY_MS = 60000,      /* from the connect, or the last answer, to a whole request */
-    SWEEP_MS = 250,
+    SILENCE_S = 300, /* evhttp's own idea of it: peers are ended long before */
     OPERATIONS_CONNECTIONS = 64,
-};
-
-/*
- * A connection of any port. evhttp tells of a connection when it makes its bufferevent, but not
- * when it ends: so a reference of ours keeps the bufferevent, and one whose callbacks evhttp has
- * taken off is one that it is done with.
- */
-struct peer {
-    struct peer *next;
-    struct bufferevent *bev;
-    int64_t waiting_since; /* for a whole request; 0: one is being served */
-    bool operations;       /* of the operations port */
-    bool refused;          /* over the cap: to be closed at once */
 };
 
 struct port {
@@ -44,8 +26,8 @@ struct port {
     struct evhttp *http;
     struct evhttp_bound_socket *socket;
     struct net_address_text bound;
+    enum peer_kind kind;
     bool tls;
-    bool operations;
 };
 
 struct http_server {
@@ -54,62 +36,11 @@ struct http_server {
     bool has_reader;
     struct call_context calls;
     struct buf description; /* the OpenAPI document */
-    _Atomic unsigned in_flight;
-    _Atomic bool draining;
     struct port plain;
     struct port secure;
     struct port operations;
-    struct peer *peers;
-    size_t peer_count;       /* of the management ports */
-    size_t operations_count; /* of the operations port: probes get in when the others are full */
-    struct reactor_timer sweep;
+    struct peers *peers;
 };
-
-/* ---- connections ---- */
-
-static bool peer_is_gone(const struct peer *peer)
-{
-    bufferevent_data_cb read = NULL;
-    bufferevent_data_cb write = NULL;
-    bufferevent_event_cb event = NULL;
-
-    bufferevent_getcb(peer->bev, &read, &write, &event, NULL);
-    return read == NULL && write == NULL && event == NULL;
-}
-
-static void drop_peer(struct http_server *server, struct peer **at)
-{
-    struct peer *peer = *at;
-
-    *at = peer->next;
-    *(peer->operations ? &server->operations_count : &server->peer_count) -= 1;
-    (void)bufferevent_decref(peer->bev); /* closes the socket if it was the last */
-    free(peer);
-}
-
-/* Lets go of what has ended, and ends what was refused or whose request does not arrive: byte by
- * byte is no way around the idle time. */
-static void sweep(void *arg)
-{
-    struct http_server *server = arg;
-    int64_t now = clock_monotonic_ms();
-    struct peer **at = &server->peers;
-
-    while (*at != NULL) {
-        struct peer *peer = *at;
-
-        if (peer_is_gone(peer)) {
-            drop_peer(server, at);
-            continue;
-        }
-        if (peer->refused ||
-            (peer->waiting_since != 0 && now - peer->waiting_since > REQUEST_BY_MS)) {
-            (void)shutdown(bufferevent_getfd(peer->bev), SHUT_RDWR); /* evhttp sees the end */
-        }
-        at = &peer->next;
-    }
-    reactor_timer_set(&server->sweep, SWEEP_MS);
-}
 
 static struct bufferevent *make_bufferevent(struct event_base *base, void *arg)
 {
@@ -117,61 +48,21 @@ static struct bufferevent *make_bufferevent(struct event_base *base, void *arg)
     struct http_server *server = port->server;
     struct bufferevent *bev = port->tls ? tls_bufferevent(server->options.tls, base)
                                         : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
-    struct peer *peer = calloc(1, sizeof(*peer));
 
-    if (bev == NULL || peer == NULL) {
+    if (bev == NULL) {
         abort();
     }
-    bufferevent_setwatermark(bev, EV_READ, 0, READ_AHEAD_MAX);
-    bufferevent_incref(bev);
-    peer->bev = bev;
-    peer->waiting_since = clock_monotonic_ms();
-    peer->operations = port->operations;
-    peer->refused = port->operations ? server->operations_count >= OPERATIONS_CONNECTIONS
-                                     : server->peer_count >= server->options.max_connections ||
-                                           atomic_load(&server->draining);
-    peer->next = server->peers;
-    server->peers = peer;
-    *(peer->operations ? &server->operations_count : &server->peer_count) += 1;
-    if (peer->refused) {
-        reactor_timer_set(&server->sweep, 0); /* evhttp has set the socket by then */
-    }
+    peers_admit(server->peers, bev, port->kind, port->tls);
     return bev;
-}
-
-static struct peer *peer_of(struct http_server *server, struct evhttp_request *request)
-{
-    struct evhttp_connection *connection = evhttp_request_get_connection(request);
-    struct bufferevent *bev =
-        connection == NULL ? NULL : evhttp_connection_get_bufferevent(connection);
-    struct peer *peer = server->peers;
-
-    while (peer != NULL && peer->bev != bev) {
-        peer = peer->next;
-    }
-    return peer;
-}
-
-static void on_answered(struct evhttp_request *request, void *arg)
-{
-    struct peer *peer = peer_of(arg, request);
-
-    if (peer != NULL) {
-        peer->waiting_since = clock_monotonic_ms();
-    }
 }
 
 static void on_request(struct evhttp_request *request, void *arg)
 {
     struct port *port = arg;
     struct http_server *server = port->server;
-    struct peer *peer = peer_of(server, request);
 
-    if (peer != NULL) {
-        peer->waiting_since = 0;
-        evhttp_request_set_on_complete_cb(request, on_answered, server);
-    }
-    if (port->operations) {
+    peers_serve(server->peers, request);
+    if (port->kind == PEER_OPERATIONS) {
         operations_begin(&server->options.health, request);
     } else {
         call_begin(&server->calls, request);
@@ -185,7 +76,7 @@ static enum ks_status open_port(struct http_server *server, struct port *port, c
 {
     static const ev_uint16_t methods = EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
                                        EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS |
-                                       EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH;
+                                       EVHTTP_REQ_PATCH; /* all that head_write can write */
     enum ks_status st;
     int fd = -1;
 
@@ -202,9 +93,9 @@ static enum ks_status open_port(struct http_server *server, struct port *port, c
         abort();
     }
     evhttp_set_allowed_methods(port->http, methods);
-    evhttp_set_max_headers_size(port->http, HEADERS_MAX);
-    evhttp_set_max_body_size(port->http, (ev_ssize_t)server->options.max_payload + BODY_SLACK);
-    evhttp_set_timeout(port->http, IDLE_S);
+    evhttp_set_max_headers_size(port->http, (ev_ssize_t)peers_head_max());
+    evhttp_set_max_body_size(port->http, (ev_ssize_t)peers_body_max(server->peers));
+    evhttp_set_timeout(port->http, SILENCE_S);
     evhttp_set_default_content_type(port->http, NULL);
     evhttp_set_bevcb(port->http, make_bufferevent, port);
     evhttp_set_gencb(port->http, on_request, port);
@@ -238,9 +129,25 @@ const struct net_address_text *http_server_ops_bound(const struct http_server *s
 
 /* ---- the server ---- */
 
+static enum ks_status open_ports(struct http_server *server, struct ks_failure *why)
+{
+    const struct http_options *options = &server->options;
+    enum ks_status st = open_port(server, &server->plain, options->listen, why);
+
+    if (st == KS_OK) {
+        st = open_port(server, &server->secure, options->tls_listen, why);
+    }
+    return st == KS_OK ? open_port(server, &server->operations, options->ops_listen, why) : st;
+}
+
 enum ks_status http_server_open(struct http_server **out, const struct http_options *options,
                                 struct ks_failure *why)
 {
+    const struct peers_options peers = {
+        .reactor = options->reactor,
+        .max_payload = options->max_payload,
+        .max_connections = {[PEER_MANAGEMENT] = options->max_connections,
+                            [PEER_OPERATIONS] = OPERATIONS_CONNECTIONS}};
     struct http_server *server = calloc(1, sizeof(*server));
     enum ks_status st;
 
@@ -249,25 +156,21 @@ enum ks_status http_server_open(struct http_server **out, const struct http_opti
     }
     server->options = *options;
     server->secure.tls = true;
-    server->operations.operations = true;
-    reactor_timer_init(&server->sweep, options->reactor, sweep, server);
-    reactor_timer_set(&server->sweep, SWEEP_MS);
+    server->operations.kind = PEER_OPERATIONS;
+    server->peers = peers_open(&peers);
     openapi_add(&server->description);
     server->calls = (struct call_context){.options = &server->options,
                                           .reader = &server->reader,
-                                          .in_flight = &server->in_flight,
                                           .description = buf_span(&server->description)};
-    st = service_reader_open(&server->reader, options->service, reactor_counters(options->reactor),
-                             why);
-    server->has_reader = st == KS_OK;
+    logins_open(&server->calls.logins, options->reactor, options->accounts);
+    st = cors_open(&server->calls.cors, options->cors_allowed_origin, why);
     if (st == KS_OK) {
-        st = open_port(server, &server->plain, options->listen, why);
+        st = service_reader_open(&server->reader, options->service,
+                                 reactor_counters(options->reactor), why);
+        server->has_reader = st == KS_OK;
     }
     if (st == KS_OK) {
-        st = open_port(server, &server->secure, options->tls_listen, why);
-    }
-    if (st == KS_OK) {
-        st = open_port(server, &server->operations, options->ops_listen, why);
+        st = open_ports(server, why);
     }
     if (st != KS_OK) {
         http_server_close(server);
@@ -295,9 +198,11 @@ static void drain_on_reactor(struct reactor_post *post, bool discard)
     struct drain_post *drain = (struct drain_post *)post;
 
     if (!discard) {
+        peers_close_door(drain->server->peers);
         stop_accepting(&drain->server->plain);
         stop_accepting(
             &drain->server->secure); /* the operations port tells of the stop to the end */
+        logins_hurry(&drain->server->calls.logins);
     }
     free(drain);
 }
@@ -311,11 +216,10 @@ void http_server_drain(struct http_server *server, int64_t ms)
     if (drain == NULL) {
         abort();
     }
-    atomic_store(&server->draining, true);
     drain->post.run = drain_on_reactor;
     drain->server = server;
     reactor_post(server->options.reactor, &drain->post);
-    while (atomic_load(&server->in_flight) > 0 && clock_monotonic_ms() < until) {
+    while (atomic_load(&server->calls.in_flight) > 0 && clock_monotonic_ms() < until) {
         (void)nanosleep(&pause, NULL);
     }
 }
@@ -333,13 +237,12 @@ void http_server_close(struct http_server *server)
     if (server == NULL) {
         return;
     }
+    logins_close(&server->calls.logins);
     close_port(&server->plain);
     close_port(&server->secure);
     close_port(&server->operations);
-    while (server->peers != NULL) {
-        drop_peer(server, &server->peers);
-    }
-    reactor_timer_done(&server->sweep);
+    peers_close(server->peers);
+    cors_close(server->calls.cors);
     buf_done(&server->description);
     if (server->has_reader) {
         service_reader_close(&server->reader);

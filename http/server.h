@@ -1,9 +1,7 @@
 /*
  * server: the management API and the operations port, on libevent's evhttp, on one reactor.
  *
- * evhttp is tamed here (docs/decisions/): framing is checked again, every framing error closes,
- * sockets get TCP_NODELAY, reads a high-water mark, connections a cap, headers and bodies a
- * deadline.
+ * evhttp is tamed in http/peers.h: it gets to see only requests that were read strictly before it.
  *
  * Threads:   open and close on the thread that set up the process; requests on the reactor. Answers
  *            of writes are posted back to it and dropped if their connection has gone.
@@ -41,7 +39,8 @@ struct http_options {
     const char *ops_listen; /* operations, plain; NULL: closed */
     struct tls_context *tls;
     struct accounts *accounts;
-    bool authentication; /* http.authentication; false: everyone may do everything */
+    bool authentication;             /* http.authentication; false: everyone may do everything */
+    const char *cors_allowed_origin; /* "*" or a pattern (http/cors.h) */
     const struct service *service;
     struct reactor *reactor;
     size_t max_payload;     /* bytes of a request body */

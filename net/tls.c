@@ -297,3 +297,8 @@ struct bufferevent *tls_bufferevent(struct tls_context *context, struct event_ba
     bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
     return bev;
 }
+
+bool tls_bufferevent_is_open(struct bufferevent *bev)
+{
+    return SSL_is_init_finished(bufferevent_openssl_get_ssl(bev)) == 1;
+}

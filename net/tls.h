@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/status.h"
 
 struct bufferevent;
@@ -39,3 +41,5 @@ void tls_close(struct tls_context *context);
 struct ssl_st *tls_session(struct tls_context *context, int fd, const char *host);
 /* A filterless bufferevent of libevent over a fresh server session, for evhttp. */
 struct bufferevent *tls_bufferevent(struct tls_context *context, struct event_base *base);
+/* Whether such a one has shaken hands. */
+bool tls_bufferevent_is_open(struct bufferevent *bev);

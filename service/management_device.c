@@ -52,6 +52,32 @@ enum ks_status management_device_create(struct management_job *job, struct store
     return st == KS_OK ? store_device_insert(txn, tenant.space, &device, why) : st;
 }
 
+/* Replaces what the operator wrote; how the device came, and its credentials, stay. */
+enum ks_status management_device_update(struct management_job *job, struct store_txn *txn,
+                                        struct ks_failure *why)
+{
+    struct store_tenant tenant = {.space = 0};
+    struct store_device old = {.flags = 0};
+    struct store_device device = job->device;
+    enum ks_status st = management_find_tenant(txn, job->tenant_id, &tenant, why);
+
+    if (st == KS_OK) {
+        st = management_find_device(txn, tenant.space, job->device_id, &old, why);
+    }
+    if (st == KS_OK) {
+        st = management_check_version(job, &old.version, why);
+    }
+    device.flags |= old.flags & (STORE_DEVICE_AUTO_PROVISIONED | STORE_DEVICE_NOTIFIED);
+    device.version = job->version;
+    device.credentials_version = old.credentials_version;
+    device.created_ms = old.created_ms;
+    device.updated_ms = job->now_ms;
+    device.event_seq = old.event_seq;
+    device.credentials = old.credentials;
+    job->space = tenant.space;
+    return st == KS_OK ? store_device_replace(txn, tenant.space, &device, why) : st;
+}
+
 /* A tenant that is gone has no devices: nothing is left to delete. */
 enum ks_status management_device_delete(struct management_job *job, struct store_txn *txn,
                                         struct ks_failure *why)
@@ -72,6 +98,19 @@ enum ks_status management_device_delete(struct management_job *job, struct store
         st = management_check_version(job, &device.version, why);
     }
     return st == KS_OK ? store_device_delete(txn, tenant.space, job->device_id, why) : st;
+}
+
+/* The same: whatever there was is gone, and the answer says so. */
+enum ks_status management_device_delete_all(struct management_job *job, struct store_txn *txn,
+                                            struct ks_failure *why)
+{
+    enum ks_status st = store_tenant_find(txn, job->tenant_id, &job->space, why);
+
+    job->nothing = st == KS_NOT_FOUND;
+    if (job->nothing) {
+        return KS_OK;
+    }
+    return st == KS_OK ? store_device_delete_all(txn, &job->space, why) : st;
 }
 
 /* ---- reading ---- */

@@ -68,9 +68,11 @@ management_run management_tenant_update;
 management_run management_tenant_delete;
 management_fetch management_tenant_read;
 
-management_prepare management_device_prepare; /* create */
+management_prepare management_device_prepare; /* create and update */
 management_run management_device_create;
+management_run management_device_update;
 management_run management_device_delete;
+management_run management_device_delete_all;
 management_fetch management_device_read;
 
 management_prepare management_credentials_prepare;

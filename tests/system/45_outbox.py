@@ -152,7 +152,11 @@ class Messages(Outbox):
             (("POST", "/v1/devices/T1/D1", {"enabled": False}), device("CREATE", False)),
             (("PUT", "/v1/credentials/T1/D1", []),
              (DEVICES, {"type": "credentials-change-v1", "tenant-id": "T1", "device-id": "D1"})),
+            (("PUT", "/v1/devices/T1/D1", {}), device("UPDATE", True)),
+            (("PUT", "/v1/devices/T1/D1", {"enabled": False}), device("UPDATE", False)),
             (("DELETE", "/v1/devices/T1/D1", None), device("DELETE", False)),
+            (("DELETE", "/v1/devices/T1", None),
+             (DEVICES, {"type": "all-devices-of-tenant-deleted-v1", "tenant-id": "T1"})),
             (("DELETE", "/v1/tenants/T1", None), tenant("DELETE", False, True)),
         ]
         for number, (request, expected) in enumerate(steps):
@@ -161,7 +165,8 @@ class Messages(Outbox):
             self.assertEqual(told(number + 1), expected, request)
         # what changed nothing is not told
         for request in (("DELETE", "/v1/tenants/T1", None), ("DELETE", "/v1/devices/T1/D1", None),
-                        ("POST", "/v1/devices/T1/D1", {})):
+                        ("DELETE", "/v1/devices/T1", None), ("POST", "/v1/devices/T1/D1", {}),
+                        ("PUT", "/v1/devices/T1/D1", {})):
             koseki.http(*request)
         koseki.create_tenant("T2", cas=())
         self.broker.wait_taken(len(steps) + 1)

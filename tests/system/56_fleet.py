@@ -22,7 +22,7 @@ SAMPLE = 50
 MIB = 1 << 20
 # Not built yet: devices are only read one by one, only their credentials are changed.
 SEARCH = True
-PUT_DEVICE = False
+PUT_DEVICE = True
 PAGE = 200
 
 

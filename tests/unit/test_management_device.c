@@ -48,6 +48,102 @@ static void a_device_is_made_shown_and_deleted(void **state)
     assert_error(&office, 404, "unknown-device");
 }
 
+static void an_update_replaces_all_that_was_written(void **state)
+{
+    char made[UUID_TEXT_LEN + 1];
+    char updated[UUID_TEXT_LEN + 1];
+
+    (void)state;
+    ask(&office, TENANT(CREATE) = "T1");
+    ask(&office, DEVICE(UPDATE, "T1") = "d", .body = "{}");
+    assert_error(&office, 404, "unknown-device");
+    ask(&office, DEVICE(CREATE, "T1") = "d", .body = "{\"via\":\"gw\",\"ext\":{\"a\":1}}");
+    (void)snprintf(made, sizeof(made), "%s", office_etag(&office));
+    ask(&office, DEVICE(UPDATE, "T1") = "d", .body = "{\"memberOf\":\"g\"}", .if_match = made);
+    assert_response(&office, 204, "");
+    (void)snprintf(updated, sizeof(updated), "%s", office_etag(&office));
+    assert_string_not_equal(made, updated);
+    ask(&office, DEVICE(READ, "T1") = "d");
+    assert_response(&office, 200,
+                    "{\"memberOf\":[\"g\"],\"status\":{\"created\":\"@\",\"updated\":\"@\"}}");
+    assert_string_equal(office_etag(&office), updated);
+
+    ask(&office, DEVICE(UPDATE, "T1") = "d", .body = "{}", .if_match = made);
+    assert_error(&office, 412, "version-mismatch");
+    ask(&office, DEVICE(UPDATE, "T1") = "d", .body = "{\"nope\":1}", .if_match = updated);
+    assert_error(&office, 400, "bad-request");
+    ask(&office, DEVICE(UPDATE, "T1") = "d");
+    assert_error(&office, 400, "bad-request");
+    ask(&office, DEVICE(UPDATE, "T1") = "d!", .body = "{}");
+    assert_error(&office, 400, "bad-request");
+    ask(&office, DEVICE(UPDATE, "T2") = "d", .body = "{}");
+    assert_error(&office, 404, "unknown-tenant");
+    ask(&office, DEVICE(READ, "T1") = "d");
+    assert_string_equal(office_etag(&office), updated); /* none of it changed a thing */
+
+    ask(&office, DEVICE(UPDATE, "T1") = "d", .body = "{}", .if_match = updated);
+    assert_int_equal(office.response.status, 204);
+    assert_string_not_equal(office_etag(&office), updated); /* new, though little has changed */
+}
+
+static void an_update_leaves_the_credentials_alone(void **state)
+{
+    char version[UUID_TEXT_LEN + 1];
+
+    (void)state;
+    ask(&office, TENANT(CREATE) = "T1");
+    ask(&office, DEVICE(CREATE, "T1") = "d");
+    ask(&office, CREDENTIALS(UPDATE, "T1") = "d",
+        .body = "[{\"type\":\"psk\",\"auth-id\":\"a\",\"secrets\":[{\"key\":\"AA==\"}]}]");
+    (void)snprintf(version, sizeof(version), "%s", office_etag(&office));
+    ask(&office, DEVICE(UPDATE, "T1") = "d", .body = "{\"enabled\":false}");
+    assert_int_equal(office.response.status, 204);
+    ask(&office, CREDENTIALS(READ, "T1") = "d");
+    assert_response(&office, 200,
+                    "[{\"type\":\"psk\",\"auth-id\":\"a\",\"secrets\":[{\"id\":\"#\"}]}]");
+    assert_string_equal(office_etag(&office), version);
+}
+
+static void all_devices_of_a_tenant_go_at_once(void **state)
+{
+    char version[UUID_TEXT_LEN + 1];
+
+    (void)state;
+    ask(&office, TENANT(CREATE) = "T1", .body = "{\"alias\":\"one\"}");
+    (void)snprintf(version, sizeof(version), "%s", office_etag(&office));
+    ask(&office, DEVICE(CREATE, "T1") = "a", .body = "{\"via\":\"b\"}");
+    ask(&office, DEVICE(CREATE, "T1") = "b");
+    ask(&office, CREDENTIALS(UPDATE, "T1") = "b",
+        .body = "[{\"type\":\"psk\",\"auth-id\":\"x\",\"secrets\":[{\"key\":\"AA==\"}]}]");
+    ask(&office, TENANT(CREATE) = "T2");
+    ask(&office, DEVICE(CREATE, "T2") = "a");
+    ask(&office, .op = MANAGEMENT_DEVICE_DELETE_ALL, .tenant = "T1", .if_match = "ignored");
+    assert_response(&office, 204, "");
+    assert_false(office.response.has_etag);
+    ask(&office, DEVICE(READ, "T1") = "a");
+    assert_error(&office, 404, "unknown-device");
+    ask(&office, CREDENTIALS(READ, "T1") = "b");
+    assert_error(&office, 404, "unknown-device");
+    ask(&office, DEVICE(READ, "T2") = "a");
+    assert_int_equal(office.response.status, 200);
+    ask(&office, TENANT(READ) = "T1");
+    assert_response(&office, 200, "{\"alias\":\"one\"}");
+    assert_string_equal(office_etag(&office), version);
+
+    ask(&office, DEVICE(CREATE, "T1") = "b"); /* its names are free again */
+    ask(&office, CREDENTIALS(UPDATE, "T1") = "b",
+        .body = "[{\"type\":\"psk\",\"auth-id\":\"x\",\"secrets\":[{\"key\":\"AA==\"}]}]");
+    assert_int_equal(office.response.status, 204);
+    ask(&office, .op = MANAGEMENT_DEVICE_DELETE_ALL, .tenant = "T1");
+    assert_int_equal(office.response.status, 204);
+    ask(&office, .op = MANAGEMENT_DEVICE_DELETE_ALL, .tenant = "T1");
+    assert_int_equal(office.response.status, 204); /* none left */
+    ask(&office, .op = MANAGEMENT_DEVICE_DELETE_ALL, .tenant = "none");
+    assert_int_equal(office.response.status, 204);
+    ask(&office, .op = MANAGEMENT_DEVICE_DELETE_ALL, .tenant = "a b");
+    assert_error(&office, 400, "bad-request");
+}
+
 static void devices_need_their_tenant_but_to_be_deleted(void **state)
 {
     (void)state;
@@ -161,12 +257,26 @@ static void the_status_tells_how_a_device_came(void **state)
     assert_int_equal(office.response.status, 204);
     ask(&office, DEVICE(READ, "T1") = "sent");
     assert_response(&office, 200, sent); /* an update loses none of it */
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const ids[] = {"waiting", "sent", "imported"};
+
+        ask(&office, DEVICE(UPDATE, "T1") = ids[i], .body = "{\"enabled\":true}");
+        assert_int_equal(office.response.status, 204);
+        ask(&office, DEVICE(READ, "T1") = ids[i]);
+        assert_response(&office, 200, i == 0 ? waiting : sent);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_device_is_made_shown_and_deleted, open_office,
+                                        close_office),
+        cmocka_unit_test_setup_teardown(an_update_replaces_all_that_was_written, open_office,
+                                        close_office),
+        cmocka_unit_test_setup_teardown(an_update_leaves_the_credentials_alone, open_office,
+                                        close_office),
+        cmocka_unit_test_setup_teardown(all_devices_of_a_tenant_go_at_once, open_office,
                                         close_office),
         cmocka_unit_test_setup_teardown(devices_need_their_tenant_but_to_be_deleted, open_office,
                                         close_office),

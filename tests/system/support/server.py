@@ -217,6 +217,9 @@ class Koseki:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
 
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     # --- management API ---
 
     def http(self, method, path, body=None, user=("admin", "admin-secret"), headers=None,

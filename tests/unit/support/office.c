@@ -121,7 +121,9 @@ void office_ask(struct office *office, const struct office_request *request)
     case MANAGEMENT_TENANT_UPDATE:
     case MANAGEMENT_TENANT_DELETE:
     case MANAGEMENT_DEVICE_CREATE:
+    case MANAGEMENT_DEVICE_UPDATE:
     case MANAGEMENT_DEVICE_DELETE:
+    case MANAGEMENT_DEVICE_DELETE_ALL:
     case MANAGEMENT_CREDENTIALS_UPDATE:
         write_later(office, request, documents_fill(request->body != NULL ? request->body : ""));
         office_wait(office);
