@@ -4,6 +4,7 @@ import os
 import socket
 import ssl
 import struct
+import subprocess
 import time
 import unittest
 
@@ -264,16 +265,30 @@ class Tls(Hard):
         for sock in stalled:
             sock.close()
 
-    def test_renegotiation_and_early_data_are_not_taken(self):
-        """TLS 1.2 renegotiation would let a peer burn our CPU on one connection."""
-        context = ssl.create_default_context(cafile=pki.path("ca.pem"))
+    def test_old_versions_are_not_taken(self):
+        """By a client that would: the server says so, and why."""
         for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
-            context.minimum_version = ssl.TLSVersion.TLSv1
-            context.maximum_version = version
-            with self.assertRaises((ssl.SSLError, ConnectionError)):
-                context.wrap_socket(
-                    socket.create_connection(("127.0.0.1", self.koseki.port("amqp.tls-listen")), WAIT),
-                    server_hostname="localhost").close()
+            context = ssl.create_default_context(cafile=pki.path("ca.pem"))
+            context.set_ciphers("ALL:@SECLEVEL=0")
+            context.minimum_version = context.maximum_version = version
+            for port in ("amqp.tls-listen", "http.tls-listen"):
+                sock = socket.create_connection(("127.0.0.1", self.koseki.port(port)), WAIT)
+                with self.assertRaisesRegex(ssl.SSLError, "PROTOCOL_VERSION"):
+                    context.wrap_socket(sock, server_hostname="localhost")
+                sock.close()
+
+    def test_renegotiation_is_not_taken(self):
+        """It would let a peer burn our CPU on one connection."""
+        for port in ("amqp.tls-listen", "http.tls-listen"):
+            with subprocess.Popen(
+                    ["openssl", "s_client", "-connect", f"localhost:{self.koseki.port(port)}", "-tls1_2", "-CAfile",
+                     pki.path("ca.pem")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                    text=True) as client:
+                client.stdin.write("R\n")
+                client.stdin.flush()
+                said = client.stdout.read()  # it ends when it is refused
+                self.assertIn("RENEGOTIATING", said)
+                self.assertIn("no renegotiation", said)
 
 
 class SlowClients(unittest.TestCase):
