@@ -1,13 +1,15 @@
 /*
- * raw: what disk and LMDB alone can do with the records that bench_http has created.
+ * raw: what disk and LMDB alone can do with records that Koseki has written.
  *
- *     raw DIR TO COUNT CLIENTS
+ *     raw DIR TO COUNT CLIENTS         the devices that bench_http has created, so many
+ *     raw DIR TO provisioned CLIENTS   each credential of the store with its device
  *
- * Writes the records of those devices, found in the store in DIR, to a new environment in TO, in
- * the order in which they were created, each with the counter of its tenant, with the service's own
- * flags. Twice: CLIENTS of them in each commit, which nobody can surpass who has so many in flight;
- * and handed over by as many threads, each waiting for the commit of its record, to one that
- * commits all that wait. Prints {"devices","batches","clients"}, both in records a second.
+ * Writes the records, found in the store in DIR, to a new environment in TO, in the order in which
+ * they were created (of provisioned ones: the order of the credentials' names), each with the
+ * counter of its tenant, with the service's own flags. Twice: CLIENTS of them in each commit, which
+ * nobody can surpass who has so many in flight; and handed over by as many threads, each waiting
+ * for the commit of its record, to one that commits all that wait. Prints
+ * {"devices","batches","clients"}, the last two in devices a second.
  */
 #include <lmdb.h>
 #include <pthread.h>
@@ -21,18 +23,26 @@
 #include "base/clock.h"
 #include "ids.h"
 #include "store/key.h"
+#include "store/record.h"
 
 #define MAP_SIZE ((uint64_t)1 << 40)
 enum { CLIENTS_MAX = 1024, COUNTER_SIZE = 24, SPACE = 1 };
 
-struct record {
+struct entry {
     MDB_val key;
     MDB_val value;
+};
+
+/* What one request wrote. */
+struct record {
+    struct entry device;
+    struct entry credential; /* no key: none */
 };
 
 struct target {
     MDB_env *env;
     MDB_dbi devices;
+    MDB_dbi credentials;
     MDB_dbi counters;
     uint64_t written;
 };
@@ -69,29 +79,89 @@ static MDB_val copy_of(struct arena *arena, struct span bytes)
 }
 
 /* Copies, so that nothing of the other file is read while it is measured. */
-static void read_records(const char *dir, struct arena *arena, uint32_t count)
+static struct entry copy_entry(struct arena *arena, MDB_val key, MDB_val value)
 {
-    MDB_env *env = open_env(dir, MDB_RDONLY);
+    return (struct entry){.key = copy_of(arena, span_of(key.mv_data, key.mv_size)),
+                          .value = copy_of(arena, span_of(value.mv_data, value.mv_size))};
+}
+
+/* The other store. */
+struct source {
+    MDB_env *env;
     MDB_txn *txn;
     MDB_dbi devices;
+    MDB_dbi credentials;
+    struct arena *arena;
+};
 
-    must(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), "read");
-    must(mdb_dbi_open(txn, "device", 0, &devices), "device");
-    records = arena_alloc(arena, count * sizeof(records[0]));
+static void open_source(struct source *source, const char *dir)
+{
+    source->env = open_env(dir, MDB_RDONLY);
+    must(mdb_txn_begin(source->env, NULL, MDB_RDONLY, &source->txn), "read");
+    must(mdb_dbi_open(source->txn, "device", 0, &source->devices), "device");
+    must(mdb_dbi_open(source->txn, "auth", 0, &source->credentials), "auth");
+}
+
+static struct entry find_device(const struct source *source, uint32_t space, struct span id)
+{
+    struct key key;
+    MDB_val value;
+    MDB_val found;
+
+    key_of_device(&key, space, id);
+    found = copy_of(source->arena, key_span(&key));
+    must(mdb_get(source->txn, source->devices, &found, &value), "a device");
+    return copy_entry(source->arena, found, value);
+}
+
+static void read_created(const struct source *source, uint32_t count)
+{
+    records = arena_alloc(source->arena, count * sizeof(records[0]));
     for (uint32_t i = 0; i < count; i++) {
         char id[BENCH_ID_MAX];
-        struct key key;
-        MDB_val value;
 
         bench_id(i, id);
-        key_of_device(&key, SPACE, span_cstr(id));
-        records[i].key = copy_of(arena, key_span(&key));
-        must(mdb_get(txn, devices, &records[i].key, &value), id);
-        records[i].value = copy_of(arena, span_of(value.mv_data, value.mv_size));
+        records[i].device = find_device(source, SPACE, span_cstr(id));
     }
     record_count = count;
-    mdb_txn_abort(txn);
-    mdb_env_close(env);
+}
+
+static void read_provisioned(const struct source *source)
+{
+    struct store_credential credential;
+    MDB_cursor *cursor;
+    MDB_stat stat;
+    MDB_val key;
+    MDB_val value;
+
+    must(mdb_stat(source->txn, source->credentials, &stat), "auth");
+    must(mdb_cursor_open(source->txn, source->credentials, &cursor), "cursor");
+    records = arena_alloc(source->arena, (stat.ms_entries + 1) * sizeof(records[0]));
+    while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+        struct record *record = &records[record_count++];
+        bool ok = record_decode_credential(span_of(value.mv_data, value.mv_size), SPAN("any"),
+                                           &credential);
+
+        must(ok ? 0 : MDB_CORRUPTED, "a credential");
+        record->credential = copy_entry(source->arena, key, value);
+        record->device = find_device(source, key_read_space(span_of(key.mv_data, key.mv_size)),
+                                     credential.device_id);
+    }
+    mdb_cursor_close(cursor);
+}
+
+static void read_records(const char *dir, struct arena *arena, const char *which)
+{
+    struct source source = {.arena = arena};
+
+    open_source(&source, dir);
+    if (strcmp(which, "provisioned") == 0) {
+        read_provisioned(&source);
+    } else {
+        read_created(&source, (uint32_t)strtoul(which, NULL, 10));
+    }
+    mdb_txn_abort(source.txn);
+    mdb_env_close(source.env);
 }
 
 static void open_target(struct target *target, const char *dir, const char *name)
@@ -105,6 +175,7 @@ static void open_target(struct target *target, const char *dir, const char *name
     *target = (struct target){.env = open_env(path, 0)};
     must(mdb_txn_begin(target->env, NULL, 0, &txn), "write");
     must(mdb_dbi_open(txn, "device", MDB_CREATE, &target->devices), "device");
+    must(mdb_dbi_open(txn, "auth", MDB_CREATE, &target->credentials), "auth");
     must(mdb_dbi_open(txn, "tenant_stat", MDB_CREATE, &target->counters), "tenant_stat");
     must(mdb_txn_commit(txn), "commit");
 }
@@ -119,7 +190,12 @@ static void put(struct target *target, MDB_txn *txn, struct record *record)
     key_of_space(&key, SPACE);
     target->written++;
     memcpy(counter, &target->written, sizeof(target->written));
-    must(mdb_put(txn, target->devices, &record->key, &record->value, 0), "put");
+    must(mdb_put(txn, target->devices, &record->device.key, &record->device.value, 0), "put");
+    if (record->credential.key.mv_size > 0) {
+        must(mdb_put(txn, target->credentials, &record->credential.key, &record->credential.value,
+                     0),
+             "put");
+    }
     must(mdb_put(txn, target->counters, &counter_key, &value, 0), "put");
 }
 
@@ -240,11 +316,11 @@ int main(int argc, char **argv)
     double by;
 
     if (clients == 0 || clients > CLIENTS_MAX) {
-        (void)fprintf(stderr, "usage: raw DIR TO COUNT CLIENTS\n");
+        (void)fprintf(stderr, "usage: raw DIR TO COUNT|provisioned CLIENTS\n");
         return 64;
     }
     arena_init(&arena);
-    read_records(argv[1], &arena, (uint32_t)strtoul(argv[3], NULL, 10));
+    read_records(argv[1], &arena, argv[3]);
     batches = in_batches(argv[2], clients);
     by = by_clients(argv[2], clients);
     (void)printf("{\"devices\":%zu,\"batches\":%.0f,\"clients\":%.0f}\n", record_count, batches,

@@ -98,6 +98,25 @@ static struct uuid *make_ids(struct arena *arena, size_t count)
     return ids;
 }
 
+/* As an import takes it: what is whole stays as it is. */
+static void try_complete(struct arena *arena, const json_t *set)
+{
+    struct ks_failure why = {0};
+    json_t *whole = json_deep_copy(set);
+    json_t *again;
+
+    if (credential_read_next_plain(whole) == NULL && credential_complete(whole, &why) == KS_OK) {
+        enum ks_status st;
+
+        again = json_deep_copy(whole);
+        st = credential_complete(again, &why);
+        assert(st == KS_OK && json_equal(whole, again));
+        render_credentials(arena, whole);
+        json_decref(again);
+    }
+    json_decref(whole);
+}
+
 static void try_credentials(struct arena *arena, struct span body)
 {
     struct ks_failure why = {0};
@@ -113,6 +132,7 @@ static void try_credentials(struct arena *arena, struct span body)
     }
     ids = make_ids(arena, credential_read_count_secrets(set));
     render_credentials(arena, set);
+    try_complete(arena, set);
     /* on top of itself, each secret is what it refers to */
     if (credential_merge(set, set, ids, &merged, &why) == KS_OK) {
         render_credentials(arena, merged);

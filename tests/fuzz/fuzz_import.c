@@ -1,6 +1,8 @@
 /*
  * Lines of an export, taken apart. A line whose members are all well-formed JSON is well-formed as
  * a whole, and one that is a JSON object is never refused for not being one: jansson is the judge.
+ *
+ * Covers: service/import_line.c
  */
 #include <assert.h>
 #include <jansson.h>
