@@ -32,7 +32,7 @@ enum inlet_phase inlet_phase(const struct inlet *inlet)
     if (inlet->state != INLET_STATE_HEAD) {
         return INLET_BODY;
     }
-    return inlet->held.len > 0 ? INLET_HEAD : INLET_IDLE;
+    return inlet->begun ? INLET_HEAD : INLET_IDLE;
 }
 
 /* ---- lines ---- */
@@ -141,27 +141,25 @@ static void end_head(struct inlet *inlet, struct buf *out)
     }
     begin_body(inlet, &head, out);
     let_go(inlet);
+    inlet->begun = false;
 }
 
 /* A line of a head is there. */
 static void end_head_line(struct inlet *inlet, struct buf *out)
 {
+    bool first = inlet->fields_at == 0;
     struct head head;
     struct span line;
 
-    if (!held_line(inlet, &line)) {
+    if (!held_line(inlet, &line) || (first && line.len > 0 && !head_parse_line(line, &head))) {
         condemn_unread(inlet);
-    } else if (inlet->fields_at > 0 && line.len == 0) {
-        end_head(inlet, out);
-    } else if (inlet->fields_at > 0) {
+    } else if (line.len > 0) {
         inlet->line_at = inlet->held.len;
-    } else if (line.len == 0) {
+        inlet->fields_at = first ? inlet->held.len : inlet->fields_at;
+    } else if (first) {
         let_go(inlet); /* empty lines before a request are nothing */
-    } else if (!head_parse_line(line, &head)) {
-        condemn_unread(inlet);
     } else {
-        inlet->line_at = inlet->held.len;
-        inlet->fields_at = inlet->held.len;
+        end_head(inlet, out);
     }
 }
 
@@ -169,9 +167,11 @@ static void feed_head(struct inlet *inlet, struct span *bytes, struct buf *out)
 {
     size_t fields_len = inlet->line_at - inlet->fields_at;
     size_t left = fields_len < INLET_FIELDS_MAX ? INLET_FIELDS_MAX - fields_len : 0;
-    bool there = inlet->fields_at > 0
-                     ? hold_line(inlet, bytes, left, INLET_FIELDS_TOO_LARGE)
-                     : hold_line(inlet, bytes, INLET_LINE_MAX, INLET_LINE_TOO_LONG);
+    bool there;
+
+    inlet->begun = true;
+    there = inlet->fields_at > 0 ? hold_line(inlet, bytes, left, INLET_FIELDS_TOO_LARGE)
+                                 : hold_line(inlet, bytes, INLET_LINE_MAX, INLET_LINE_TOO_LONG);
 
     if (there) {
         end_head_line(inlet, out);

@@ -53,6 +53,7 @@ struct inlet {
     size_t max_payload;
     enum inlet_verdict verdict; /* once it is not fine, what comes is dropped */
     enum inlet_state state;
+    bool begun;         /* of the next request something has come, and be it an empty line */
     struct buf held;    /* of a head or a line of chunks, what has come */
     size_t fields_at;   /* where the header block of a held head begins; 0: not there yet */
     size_t line_at;     /* where the line at the end begins */

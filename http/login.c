@@ -163,17 +163,28 @@ static void succeed(struct login *login)
     finish(login, LOGIN_OK, login->wait->who);
 }
 
+static void log_refused(const struct login *login, const char *why, int64_t told_in_ms)
+{
+    struct log_text user;
+
+    log_info("login-refused", "peer=%s mechanism=BASIC user=%s why=\"%s\" answered-in-ms=%lld",
+             login->wait->peer, log_text(&user, user_of(&login->wait->credentials)), why,
+             (long long)told_in_ms);
+}
+
 static void fail(struct login *login)
 {
     const struct login_attempt attempt = attempt_of(login);
     int64_t ms = login_pace_failed(login->logins->pace, &attempt, clock_monotonic_ms());
-    struct log_text user;
 
-    log_info("login-refused",
-             "peer=%s mechanism=BASIC user=%s why=\"no such user, or a wrong password\" "
-             "answered-in-ms=%lld",
-             login->wait->peer, log_text(&user, user_of(&login->wait->credentials)), (long long)ms);
+    log_refused(login, "no such user, or a wrong password", ms);
     hold(login, ms, refuse);
+}
+
+static void be_busy(struct login *login, const char *why)
+{
+    log_refused(login, why, 0);
+    finish(login, LOGIN_BUSY, NULL);
 }
 
 static void verified(struct login *login)
@@ -186,7 +197,7 @@ static void verified(struct login *login)
         fail(login);
         break;
     default:
-        finish(login, LOGIN_BUSY, NULL);
+        be_busy(login, "too many logins wait");
         break;
     }
 }
@@ -219,6 +230,7 @@ static void verify(struct login *login)
     const struct accounts_login ask = {.user = user_of(&wait->credentials),
                                        .password = password_of(&wait->credentials),
                                        .peer = net_host_key(span_cstr(wait->peer))};
+    struct login_attempt attempt;
 
     switch (
         accounts_login(login->logins->accounts, &ask, hashed, wait, &wait->status, &wait->who)) {
@@ -226,6 +238,8 @@ static void verify(struct login *login)
         verified(login);
         break;
     case ACCOUNTS_PENDING:
+        attempt = attempt_of(login); /* told when this thread turns to its posts, not before */
+        login_pace_trying(login->logins->pace, &attempt, clock_monotonic_ms());
         break;
     }
 }
@@ -266,7 +280,7 @@ void login_begin(struct login *login, struct logins *logins, const struct login_
         ms = login_pace_ask(logins->pace, &attempt, clock_monotonic_ms());
     }
     if (ms < 0) {
-        finish(login, LOGIN_BUSY, NULL);
+        be_busy(login, "too many passwords for this user are tried from there");
     } else {
         hold(login, ms, verify);
     }

@@ -95,16 +95,12 @@ static void set_held(struct peer *peer, size_t held)
     peer->held = held;
 }
 
-static void drop(struct peer *peer)
+static void drop_at(struct peer **at)
 {
-    struct peers *peers = peer->peers;
-    struct peer **at = bucket_of(peers, peer->bev);
+    struct peer *peer = *at;
 
-    while (*at != peer) {
-        at = &(*at)->next;
-    }
     *at = peer->next;
-    peers->count[peer->kind]--;
+    peer->peers->count[peer->kind]--;
     set_held(peer, 0);
     (void)evbuffer_remove_cb(bufferevent_get_input(peer->bev), on_input, peer);
     (void)evbuffer_remove_cb(bufferevent_get_output(peer->bev), on_output, peer);
@@ -112,6 +108,16 @@ static void drop(struct peer *peer)
     (void)bufferevent_decref(peer->bev); /* closes the socket if it was the last */
     inlet_done(&peer->inlet);
     free(peer);
+}
+
+static void drop(struct peer *peer)
+{
+    struct peer **at = bucket_of(peer->peers, peer->bev);
+
+    while (*at != peer) {
+        at = &(*at)->next;
+    }
+    drop_at(at);
 }
 
 /* Gives back the memory at once, wherever this is called; the end follows. */
@@ -470,7 +476,7 @@ void peers_close(struct peers *peers)
     }
     for (size_t i = 0; i < BUCKETS; i++) {
         while (peers->buckets[i] != NULL) {
-            drop(peers->buckets[i]);
+            drop_at(&peers->buckets[i]);
         }
     }
     reactor_timer_done(&peers->sweep);

@@ -16,8 +16,9 @@ struct entry {
     int64_t used_ms;
     int64_t turn_ms; /* of a pair: when the next guess may be looked at */
     uint32_t failures;
-    uint32_t guesses;                   /* of a pair: failures with different passwords */
-    uint64_t passwords[PASSWORDS_KEPT]; /* of a pair: the last that failed */
+    uint32_t guesses;                   /* of a pair: different passwords */
+    uint32_t turns;                     /* of a pair: given so far */
+    uint64_t passwords[PASSWORDS_KEPT]; /* of a pair: the last that failed, or are tried */
 };
 
 struct login_pace {
@@ -173,7 +174,7 @@ static int64_t delay(uint32_t failures, uint32_t free_ones, int64_t most_ms)
     return ms < most_ms ? ms : most_ms;
 }
 
-static bool failed_before(const struct entry *pair, uint64_t password)
+static bool is_known(const struct entry *pair, uint64_t password)
 {
     for (size_t i = 0; i < PASSWORDS_KEPT; i++) {
         if (pair->passwords[i] == password) {
@@ -188,15 +189,16 @@ int64_t login_pace_ask(struct login_pace *pace, const struct login_attempt *atte
     struct entry *pair = find(pace, attempt->pair, now_ms);
     int64_t turn;
 
-    if (pair == NULL || pair->guesses < LOGIN_PACE_PAIR_FREE ||
-        failed_before(pair, attempt->password)) {
+    if (pair == NULL || pair->guesses < LOGIN_PACE_PAIR_FREE || is_known(pair, attempt->password)) {
         return 0;
     }
     turn = pair->turn_ms > now_ms ? pair->turn_ms : now_ms;
     if (turn - now_ms > LOGIN_PACE_QUEUE_MS) {
         return -1;
     }
-    pair->turn_ms = turn + delay(pair->guesses + 1, LOGIN_PACE_PAIR_FREE, LOGIN_PACE_TURN_MS);
+    pair->turns += pair->turns < FAILURES_MOST;
+    pair->turn_ms =
+        turn + delay(LOGIN_PACE_PAIR_FREE + pair->turns, LOGIN_PACE_PAIR_FREE, LOGIN_PACE_TURN_MS);
     return turn - now_ms;
 }
 
@@ -205,6 +207,7 @@ static void forgive(struct entry *entry)
     if (entry != NULL) {
         entry->failures = 0;
         entry->guesses = 0;
+        entry->turns = 0;
         entry->turn_ms = 0;
     }
 }
@@ -224,12 +227,17 @@ static uint32_t count_failure(struct entry *entry)
 
 static void count_guess(struct entry *pair, uint64_t password)
 {
-    if (!failed_before(pair, password)) {
+    if (!is_known(pair, password)) {
         memmove(pair->passwords + 1, pair->passwords,
                 (PASSWORDS_KEPT - 1) * sizeof(pair->passwords[0]));
         pair->passwords[0] = password;
         pair->guesses += pair->guesses < FAILURES_MOST;
     }
+}
+
+void login_pace_trying(struct login_pace *pace, const struct login_attempt *attempt, int64_t now_ms)
+{
+    count_guess(get(pace, attempt->pair, now_ms), attempt->password);
 }
 
 int64_t login_pace_failed(struct login_pace *pace, const struct login_attempt *attempt,

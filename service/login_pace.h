@@ -28,7 +28,7 @@ enum {
     LOGIN_PACE_FIRST_MS = 250,   /* doubled with each failure */
     LOGIN_PACE_TOLD_MS = 1000,   /* the latest that a refusal is told */
     LOGIN_PACE_TURN_MS = 2000,   /* the longest from one turn to the next */
-    LOGIN_PACE_QUEUE_MS = 20000, /* a guess whose turn would come later is not looked at */
+    LOGIN_PACE_QUEUE_MS = 10000, /* a guess whose turn would come later is not looked at */
     LOGIN_PACE_FORGET_MS = 900000,
 };
 
@@ -45,13 +45,18 @@ struct login_pace *login_pace_open(void);
 /* Takes NULL. */
 void login_pace_close(struct login_pace *pace);
 
-/* No login has failed yet: every password may be looked at, no success needs to be told. */
+/* No login has failed or is tried yet: every password may be looked at, no success needs to be
+ * told. */
 bool login_pace_is_quiet(const struct login_pace *pace);
 struct login_attempt login_pace_attempt(const struct login_pace *pace, uint64_t address,
                                         struct span user, struct span password);
 
 /* How long until the password may be looked at; -1: too many wait. Takes the turn. */
 int64_t login_pace_ask(struct login_pace *pace, const struct login_attempt *attempt,
+                       int64_t now_ms);
+/* A hash is being made of the password: it counts as a guess until it turns out to be right, so
+ * that many at once get no further than one after the other. */
+void login_pace_trying(struct login_pace *pace, const struct login_attempt *attempt,
                        int64_t now_ms);
 void login_pace_succeeded(struct login_pace *pace, const struct login_attempt *attempt,
                           int64_t now_ms);

@@ -56,7 +56,7 @@ class Api(unittest.TestCase):
 
     def test_ids_are_generated_and_bodies_may_be_absent(self):
         tenant = self.http("POST", "/v1/tenants").json()["id"]
-        uuid.UUID(tenant)
+        self.assertEqual(str(uuid.UUID(tenant, version=4)), tenant)
         made = self.http("POST", f"/v1/devices/{tenant}")
         device = made.json()["id"]
         self.assertEqual(made.headers["location"], f"/v1/devices/{tenant}/{device}")
@@ -144,6 +144,8 @@ class Api(unittest.TestCase):
             for method, path in (("POST", "/v1/tenants"), ("PUT", "/v1/tenants/L"),
                                  ("POST", "/v1/devices/L"), ("PUT", "/v1/credentials/L/D")):
                 self.refused(self.http(method, path, b"[" * size), 413, "payload-too-large")
+            # before the type and the ids are looked at
+            self.refused(self.http("PUT", "/v1/tenants/L!", b"[" * size, headers={"Content-Type": "x"}), 413)
         self.assertEqual(self.http("GET", "/v1/tenants/L").body, exact)
         self.assertEqual(self.http("DELETE", "/v1/tenants/L", b"x" * 3000000).status, 204)
 
@@ -218,7 +220,8 @@ class Api(unittest.TestCase):
 
     def test_paths_are_decoded_by_segment(self):
         self.http("POST", "/v1/tenants/N", {})
-        self.http("POST", "/v1/devices/N/a:b=c", {})
+        made = self.http("POST", "/v1/devices/N/a%3Ab%3Dc", {})
+        self.assertEqual(made.headers["location"], "/v1/devices/N/a:b=c")
         for path in ("/v1/tenants/N/", "/v1/tenants/N///", "//v1//tenants/N", "/v1/./tenants/N",
                      "/v1/tenants/x/../N", "/v1/tenants/x/%2e%2E/N", "/v1/%74enants/%4E", "/v1/tenants/N?",
                      "/v1/tenants/N?tenant_id=T1&device_id=x", "/v1/tenants/N?a=/../b", "http://any/v1/tenants/N",

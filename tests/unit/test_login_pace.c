@@ -107,6 +107,30 @@ static void guesses_wait_for_each_other(void **state)
     assert_true(guess(HERE, "u", 40) >= 0); /* turns have passed */
 }
 
+static void guesses_at_once_wait_as_well(void **state)
+{
+    struct login_attempt right = attempt(HERE, "u", "right");
+    char password[32];
+
+    (void)state;
+    for (int i = 0; i < 100; i++) { /* however many log in with the right one at once */
+        assert_int_equal(login_pace_ask(pace, &right, now), 0);
+        login_pace_trying(pace, &right, now);
+    }
+    login_pace_succeeded(pace, &right, now);
+    for (int i = 0; i < 20; i++) {
+        struct login_attempt one;
+        int64_t wait;
+
+        (void)snprintf(password, sizeof(password), "guess-%d", i);
+        one = attempt(HERE, "u", password);
+        wait = login_pace_ask(pace, &one, now);
+        assert_true(i <= LOGIN_PACE_PAIR_FREE ? wait == 0 : wait != 0);
+        login_pace_trying(pace, &one, now); /* none has an outcome yet */
+    }
+    assert_int_equal(ask(HERE, "v", "right"), 0);
+}
+
 static void an_old_password_is_in_nobodys_way(void **state)
 {
     (void)state;
@@ -211,6 +235,7 @@ int main(void)
         TEST(a_few_failures_cost_nothing),
         TEST(refusals_are_told_later_and_later),
         TEST(guesses_wait_for_each_other),
+        TEST(guesses_at_once_wait_as_well),
         TEST(an_old_password_is_in_nobodys_way),
         TEST(others_do_not_wait),
         TEST(failures_of_an_account_count_from_wherever),
