@@ -102,9 +102,9 @@ static enum ks_status refuse(struct span text, const json_error_t *error, struct
     if (path.overflow) {
         buf_clear(&path); /* line and column must do */
     }
-    (void)ks_fail(why, KS_INVALID, REASON_BAD_JSON, "%.*s%sJSON line %d, column %d: %s",
-                  SPAN_ARG(buf_span(&path)), path.len > 0 ? ": " : "", error->line, error->column,
-                  fault->text);
+    (void)ks_fail(why, KS_INVALID, REASON_BAD_JSON, "JSON line %d, column %d%s%.*s: %s",
+                  error->line, error->column, path.len > 0 ? ", at " : "",
+                  SPAN_ARG(buf_span(&path)), fault->text);
     buf_done(&path);
     return KS_INVALID;
 }

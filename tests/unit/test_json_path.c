@@ -80,10 +80,11 @@ static void check_fault(const char *text, const char *expected)
 static void faults_tell_where_they_are(void **state)
 {
     (void)state;
-    check_fault("{\"a\":{\"b\":1,\n\"b\":2}}", "a.b: JSON line 2, column 3: the name occurs twice");
+    check_fault("{\"a\":{\"b\":1,\n\"b\":2}}",
+                "JSON line 2, column 3, at a.b: the name occurs twice");
     check_fault("[{\"ext\":{\"n\":[0,18446744073709551616]}}]",
-                "[0].ext.n[1]: JSON line 1, column 36: the number is too large");
-    check_fault("{\"a\":\"x\\u0000\"}", "a: JSON line 1, column 14: \\u0000 is not allowed");
+                "JSON line 1, column 36, at [0].ext.n[1]: the number is too large");
+    check_fault("{\"a\":\"x\\u0000\"}", "JSON line 1, column 14, at a: \\u0000 is not allowed");
     /* what is no JSON is not read for names */
     check_fault("{\"secret\" \"x\"}",
                 "JSON line 1, column 13: not well-formed, or neither an object nor an array");

@@ -448,11 +448,13 @@ static void try_twice(const struct site *site, const struct member_rule *rule)
     assert_non_null(at);
     buf_printf(&body, "%.*s{\"%s\":null,\"%s\":null}%s", (int)(at - text.ptr), text.ptr, rule->name,
                rule->name, at + sizeof(mark) - 1);
-    site_add_member_path(&expected, site, rule->name, ": JSON line 1, column ");
+    site_add_member_path(&expected, site, rule->name, ": the name occurs twice");
+    buf_add_char(&expected, '\0');
     assert_int_equal(site->read(buf_span(&body), &read, &why), KS_INVALID);
     assert_string_equal(why.reason, "bad-json");
-    assert_memory_equal(why.text, expected.ptr, expected.len);
-    assert_non_null(strstr(why.text, ": the name occurs twice"));
+    at = strstr(why.text, ", at ");
+    assert_non_null(at);
+    assert_string_equal(at + 5, expected.ptr);
     json_decref(document);
     buf_done(&text);
     buf_done(&body);
