@@ -5,6 +5,8 @@
  * another connection is served.
  *
  * The first byte says how long the pieces are, the rest is sent.
+ *
+ * Covers: http/head.c http/inlet.c http/path.c http/route.c http/reply.c
  */
 #include <arpa/inet.h>
 #include <errno.h>
