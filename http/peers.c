@@ -22,7 +22,7 @@ enum {
     LINGER_MS = 2000,        /* for what is under way when a connection ends */
     PROGRESS_BY_MS = 20000,  /* an answer that is not read; again for each step that is */
     PROGRESS_STEP = 256 << 10,
-    HELD_MAX = 32 << 20, /* answers that wait to be read, of all connections */
+    HELD_MAX = 64 << 20, /* answers that wait to be read, of all connections */
     HEAD_MAX = 32 << 10, /* of what the inlet passes on */
     BODY_SLACK = 4 << 10,
 };

@@ -29,6 +29,7 @@
 #include "http/server.h"
 #include "net/reactor.h"
 #include "service/management.h"
+#include "service/search_worker.h"
 #include "service/service.h"
 #include "store/kv.h"
 #include "store/lmdb/lmdb_kv.h"
@@ -92,6 +93,8 @@ static void open_store(void)
     service = (struct service){.store = store, .max_bcrypt_cost = 4};
     must(writer_open(&service.writer, store, &writer, NULL) == KS_OK, "no writer");
     service.pool = pool_open(1, 64);
+    must(search_worker_open(&service.search, store, &search_default_limits, NULL) == KS_OK,
+         "no search");
 }
 
 static void open_server(void)
