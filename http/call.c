@@ -441,6 +441,15 @@ static void proceed(struct call *call)
     take_body(call);
 }
 
+/* Consoles read it before anybody has logged in; it says nothing of what is registered. */
+static void answer_description(struct call *call)
+{
+    if (check_origin(call)) {
+        reply_json(call->request, 200, call->context->description);
+        call_free(call);
+    }
+}
+
 /* ---- login ---- */
 
 /* A script in a browser asks itself; the browser's own dialog would get in its way. */
@@ -497,16 +506,6 @@ static void authenticate(struct call *call)
 
 /* ---- the beginning ---- */
 
-/* Consoles read the description before anybody has logged in; it says nothing of what is
- * registered. */
-static bool asks_for_description(const struct call *call)
-{
-    return evhttp_request_get_command(call->request) == EVHTTP_REQ_GET &&
-           call->path_verdict == PATH_OK && call->path.count == 2 &&
-           span_eq(call->path.segment[0], SPAN("v1")) &&
-           span_eq(call->path.segment[1], SPAN("openapi.json"));
-}
-
 void call_begin(struct call_context *context, struct evhttp_request *request)
 {
     struct call *call = calloc(1, sizeof(*call));
@@ -524,11 +523,10 @@ void call_begin(struct call_context *context, struct evhttp_request *request)
         return;
     }
     find_route(call);
-    if (asks_for_description(call)) {
-        reply_json(call->request, 200, context->description);
-        call_free(call);
-    } else if (is_preflight(call)) {
+    if (is_preflight(call)) {
         answer_preflight(call);
+    } else if (call->route_verdict == ROUTE_OK && call->route.describes) {
+        answer_description(call);
     } else {
         authenticate(call);
     }

@@ -243,7 +243,7 @@ static void add_paths(struct buf *out)
     struct route_row row;
 
     for (size_t i = 0; route_at(i, &row); i++) {
-        if (!is_same_path(&row, &previous)) {
+        if (!row.describes && !is_same_path(&row, &previous)) {
             buf_add_cstr(out, i == 0 ? "" : ",");
             add_path(out, &row);
         }

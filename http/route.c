@@ -3,21 +3,22 @@
 #include <stdio.h>
 
 static const struct route_row table[] = {
-    {"tenants", 0, HTTP_POST, MANAGEMENT_TENANT_CREATE},
-    {"tenants", 0, HTTP_GET, MANAGEMENT_TENANT_SEARCH},
-    {"tenants", 1, HTTP_POST, MANAGEMENT_TENANT_CREATE},
-    {"tenants", 1, HTTP_GET, MANAGEMENT_TENANT_READ},
-    {"tenants", 1, HTTP_PUT, MANAGEMENT_TENANT_UPDATE},
-    {"tenants", 1, HTTP_DELETE, MANAGEMENT_TENANT_DELETE},
-    {"devices", 1, HTTP_POST, MANAGEMENT_DEVICE_CREATE},
-    {"devices", 1, HTTP_GET, MANAGEMENT_DEVICE_SEARCH},
-    {"devices", 1, HTTP_DELETE, MANAGEMENT_DEVICE_DELETE_ALL},
-    {"devices", 2, HTTP_POST, MANAGEMENT_DEVICE_CREATE},
-    {"devices", 2, HTTP_GET, MANAGEMENT_DEVICE_READ},
-    {"devices", 2, HTTP_PUT, MANAGEMENT_DEVICE_UPDATE},
-    {"devices", 2, HTTP_DELETE, MANAGEMENT_DEVICE_DELETE},
-    {"credentials", 2, HTTP_GET, MANAGEMENT_CREDENTIALS_READ},
-    {"credentials", 2, HTTP_PUT, MANAGEMENT_CREDENTIALS_UPDATE},
+    {"tenants", 0, HTTP_POST, MANAGEMENT_TENANT_CREATE, false},
+    {"tenants", 0, HTTP_GET, MANAGEMENT_TENANT_SEARCH, false},
+    {"tenants", 1, HTTP_POST, MANAGEMENT_TENANT_CREATE, false},
+    {"tenants", 1, HTTP_GET, MANAGEMENT_TENANT_READ, false},
+    {"tenants", 1, HTTP_PUT, MANAGEMENT_TENANT_UPDATE, false},
+    {"tenants", 1, HTTP_DELETE, MANAGEMENT_TENANT_DELETE, false},
+    {"devices", 1, HTTP_POST, MANAGEMENT_DEVICE_CREATE, false},
+    {"devices", 1, HTTP_GET, MANAGEMENT_DEVICE_SEARCH, false},
+    {"devices", 1, HTTP_DELETE, MANAGEMENT_DEVICE_DELETE_ALL, false},
+    {"devices", 2, HTTP_POST, MANAGEMENT_DEVICE_CREATE, false},
+    {"devices", 2, HTTP_GET, MANAGEMENT_DEVICE_READ, false},
+    {"devices", 2, HTTP_PUT, MANAGEMENT_DEVICE_UPDATE, false},
+    {"devices", 2, HTTP_DELETE, MANAGEMENT_DEVICE_DELETE, false},
+    {"credentials", 2, HTTP_GET, MANAGEMENT_CREDENTIALS_READ, false},
+    {"credentials", 2, HTTP_PUT, MANAGEMENT_CREDENTIALS_UPDATE, false},
+    {.collection = "openapi.json", .method = HTTP_GET, .describes = true},
 };
 
 static const char *const method_names[] = {
@@ -55,6 +56,7 @@ enum route_verdict route_find(const struct path *path, enum http_method method, 
         out->device = table[i].ids > 1 ? path->segment[3] : span_of(NULL, 0);
         if (table[i].method == method) {
             out->op = table[i].op;
+            out->describes = table[i].describes;
             out->searches =
                 out->op == MANAGEMENT_TENANT_SEARCH || out->op == MANAGEMENT_DEVICE_SEARCH;
             verdict = ROUTE_OK;

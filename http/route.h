@@ -27,6 +27,7 @@ enum route_verdict {
 
 struct route {
     enum management_op op;
+    bool describes; /* GET /v1/openapi.json: no operation, and for everybody */
     bool writes;
     bool searches;
     bool takes_body; /* POST, PUT */
@@ -43,6 +44,7 @@ struct route_row {
     size_t ids;
     enum http_method method;
     enum management_op op;
+    bool describes;
 };
 
 /* The row at that place, in *out; false: there are no more. */

@@ -109,23 +109,11 @@ static enum ks_status refuse(struct span text, const json_error_t *error, struct
     return KS_INVALID;
 }
 
-/* Some editors and shells put one in front. */
-static struct span without_byte_order_mark(struct span text)
-{
-    static const char mark[] = "\xef\xbb\xbf";
-    const size_t len = sizeof(mark) - 1;
-
-    return text.len >= len && memcmp(text.ptr, mark, len) == 0
-               ? span_of(text.ptr + len, text.len - len)
-               : text;
-}
-
 enum ks_status json_text_parse(struct span text, json_t **out, struct ks_failure *why)
 {
     json_error_t error;
     json_t *parsed;
 
-    text = without_byte_order_mark(text);
     if (depth_of(text) > JSON_TEXT_DEPTH) {
         return ks_fail(why, KS_INVALID, REASON_BAD_JSON,
                        "the JSON text is nested deeper than %d levels", JSON_TEXT_DEPTH);

@@ -22,9 +22,19 @@ class Description(unittest.TestCase):
             self.assertEqual(answer.json()["openapi"], "3.0.3")
         self.assertEqual(self.koseki.http("GET", "/v1//openapi.json/?x=1", user=None).status, 200)
         self.assertEqual(self.koseki.http("PUT", "/v1/openapi.json", {}, user=None).status, 401)
+        put = self.koseki.http("PUT", "/v1/openapi.json", {})
+        self.assertEqual((put.status, put.headers["allow"]), (405, "GET"))
         for path in ("/v1/openapi.json/x", "/v1/openapi", "/openapi.json", "/v2/openapi.json"):
             self.assertEqual(self.koseki.http("GET", path, user=None).status, 401, path)
             self.assertEqual(self.koseki.http("GET", path).status, 404, path)
+
+    def test_consoles_of_other_origins_may_read_it(self):
+        origin = {"Origin": "https://console.example"}
+        answer = self.koseki.http("GET", "/v1/openapi.json", user=None, headers=origin)
+        self.assertEqual((answer.status, answer.headers["access-control-allow-origin"]), (200, "*"))
+        with Koseki(http__cors_allowed_origin="https://own[.]example") as koseki:
+            answer = koseki.http("GET", "/v1/openapi.json", user=None, headers=origin)
+            self.assertEqual((answer.status, answer.json()["reason"]), (403, "invalid-origin"))
 
     def example(self, name):
         """An object with all members of a schema that can be written, each as its example shows it."""

@@ -92,6 +92,7 @@ static void every_route_is_described(void **state)
     json_t *paths = json_object_get(document, "paths");
     struct route_row row;
     size_t count = 0;
+    size_t expected = 0;
     size_t described = 0;
     const char *name;
     json_t *path;
@@ -101,6 +102,10 @@ static void every_route_is_described(void **state)
         char text[64];
         const json_t *operation;
 
+        if (row.describes) { /* this document itself */
+            continue;
+        }
+        expected++;
         (void)snprintf(text, sizeof(text), "/v1/%s%s", row.collection, ids[row.ids]);
         operation = json_object_get(json_object_get(paths, text), methods[row.method]);
         assert_non_null(json_object_get(operation, "responses"));
@@ -109,7 +114,7 @@ static void every_route_is_described(void **state)
     json_object_foreach (paths, name, path) {
         described += json_object_size(path) - 1; /* beside its parameters */
     }
-    assert_int_equal(described, count);
+    assert_int_equal(described, expected);
 }
 
 /* Each member of the table is in the schema, and nothing else. */
