@@ -196,8 +196,8 @@ static const struct {
     const char *pattern;
     const char *example;
 } ids[] = {
-    {"tenantId", "The tenant's id.", "^[a-zA-Z0-9_.-]+$", "acme"},
-    {"deviceId", "The device's id.", "^[a-zA-Z0-9_.:=-]+$", "sensor-1"},
+    {"tenantId", "The tenant's id; neither . nor .. is one.", "^[a-zA-Z0-9_.-]+$", "acme"},
+    {"deviceId", "The device's id; neither . nor .. is one.", "^[a-zA-Z0-9_.:=-]+$", "sensor-1"},
 };
 
 static void add_id(struct buf *out, size_t i)

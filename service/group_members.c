@@ -1,53 +1,91 @@
 #include "service/group_members.h"
 
+#include <assert.h>
+#include <stdbool.h>
+#include <string.h>
+
 #include "base/json_scan.h"
 #include "store/store.h"
+
+enum { TOLD_MAX = STORE_LIST_MAX + GROUP_MEMBERS_MAX };
 
 /* The list that grows: JSON strings with commas between. */
 struct members {
     struct store_txn *txn;
     uint32_t space;
-    const struct store_device *device;
     struct buf text;
     size_t count;
+    size_t looks;
+    struct span told[TOLD_MAX]; /* in `via` already, ordered; the transaction's */
+    size_t told_count;
 };
 
-/* Whether the record's `via`, or a group before `group`, names the device. */
-static enum ks_status is_told(const struct members *members, struct span group, struct span id,
-                              bool *told, struct ks_failure *why)
+/* Where the id stands among those told, or would; *found. */
+static size_t place_of(const struct members *members, struct span id, bool *found)
 {
-    struct span entry;
-    size_t at = 0;
-    enum ks_status st = KS_OK;
+    size_t from = 0;
+    size_t to = members->told_count;
 
-    *told = false;
-    while (store_strings_next(members->device->via, &at, &entry)) {
-        *told = *told || span_eq(entry, id);
+    *found = false;
+    while (from < to && !*found) {
+        size_t middle = from + (to - from) / 2;
+        int order = span_cmp(members->told[middle], id);
+
+        *found = order == 0;
+        if (order < 0) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
     }
-    at = 0;
-    while (st == KS_OK && !*told && store_strings_next(members->device->via_groups, &at, &entry) &&
-           !span_eq(entry, group)) {
-        st = store_group_has(members->txn, members->space, entry, id, told, why);
+    return *found ? to : from;
+}
+
+/* False: it has been told. */
+static bool note(struct members *members, struct span id)
+{
+    bool found;
+    size_t at = place_of(members, id, &found);
+
+    if (found) {
+        return false;
     }
-    return st;
+    assert(members->told_count < TOLD_MAX);
+    memmove(&members->told[at + 1], &members->told[at],
+            (members->told_count - at) * sizeof(members->told[0]));
+    members->told[at] = id;
+    members->told_count++;
+    return true;
+}
+
+static void note_via(struct members *members, struct span via)
+{
+    struct span id;
+    size_t at = 0;
+
+    while (members->told_count < STORE_LIST_MAX && store_strings_next(via, &at, &id)) {
+        (void)note(members, id);
+    }
+}
+
+static bool is_full(const struct members *members)
+{
+    return members->count == GROUP_MEMBERS_MAX || members->looks == GROUP_LOOKS_MAX;
 }
 
 static enum ks_status add_group(struct members *members, struct span group, struct ks_failure *why)
 {
     struct span id = span_of("", 0);
-    bool told = false;
     enum ks_status st = store_group_next(members->txn, members->space, group, id, &id, why);
 
-    while (st == KS_OK && members->count < GROUP_MEMBERS_MAX) {
-        st = is_told(members, group, id, &told, why);
-        if (st == KS_OK && !told) {
+    while (st == KS_OK && !is_full(members)) {
+        members->looks++;
+        if (note(members, id)) {
             buf_add_cstr(&members->text, members->text.len > 0 ? "," : "");
             buf_add_json(&members->text, id);
             members->count++;
         }
-        if (st == KS_OK) {
-            st = store_group_next(members->txn, members->space, group, id, &id, why);
-        }
+        st = store_group_next(members->txn, members->space, group, id, &id, why);
     }
     return st == KS_NOT_FOUND ? KS_OK : st;
 }
@@ -88,7 +126,7 @@ enum ks_status group_members_answer(struct store_txn *txn, uint32_t space,
                                     const struct store_device *device, struct buf *out,
                                     struct ks_failure *why)
 {
-    struct members members = {.txn = txn, .space = space, .device = device};
+    struct members members;
     struct json_members parts;
     struct span group;
     size_t at = 0;
@@ -97,8 +135,10 @@ enum ks_status group_members_answer(struct store_txn *txn, uint32_t space,
     if (st != KS_OK || json_members_find(&parts, SPAN("device-id")) == NULL) {
         return ks_fail(why, KS_CORRUPT, NULL, "the answer of a device record cannot be read");
     }
+    members = (struct members){.txn = txn, .space = space};
     buf_init(&members.text, 0);
-    while (st == KS_OK && members.count < GROUP_MEMBERS_MAX &&
+    note_via(&members, device->via);
+    while (st == KS_OK && !is_full(&members) &&
            store_strings_next(device->via_groups, &at, &group)) {
         st = add_group(&members, group, why);
     }

@@ -185,7 +185,7 @@ enum ks_status identity_template_device_id(struct span template,
     if (st == KS_OK && (text.overflow || !ids_is_device(buf_span(&text)))) {
         st = ks_fail(why, KS_INVALID, REASON_BAD_DEVICE_ID,
                      "the CA's template gives no device id (1 to %d of the characters "
-                     "" IDS_OF_DEVICES "): \"%.*s\"",
+                     "" IDS_OF_DEVICES IDS_NO_STEPS "): \"%.*s\"",
                      STORE_ID_MAX, SPAN_ARG(buf_span(&text)));
     }
     if (st == KS_OK) {

@@ -18,9 +18,16 @@ static bool consists_of(struct span text, const char *besides)
     return true;
 }
 
+/* In a URL's path `.` and `..` are steps, also where they are escaped (RFC 3986, section 6.2.2): to
+ * delete a device of such a name would be to delete all devices of its tenant. */
+static bool is_step(struct span id)
+{
+    return span_eq(id, SPAN(".")) || span_eq(id, SPAN(".."));
+}
+
 static bool fits(struct span id)
 {
-    return id.len > 0 && id.len <= STORE_ID_MAX;
+    return id.len > 0 && id.len <= STORE_ID_MAX && !is_step(id);
 }
 
 bool ids_is_tenant(struct span id)

@@ -1,5 +1,6 @@
 /*
- * ids: what tenants and devices may be called: Hono's default patterns, at most STORE_ID_MAX bytes.
+ * ids: what tenants and devices may be called: Hono's default patterns, at most STORE_ID_MAX bytes,
+ * and neither `.` nor `..`, which no URL can name.
  *
  * Threads: any; pure.
  * Source:  Hono's options tenantIdPattern and deviceIdPattern.
@@ -12,6 +13,7 @@
 
 #define IDS_OF_TENANTS "a-z, A-Z, 0-9 and -_."
 #define IDS_OF_DEVICES "a-z, A-Z, 0-9 and -_.:="
+#define IDS_NO_STEPS   ", but neither . nor .."
 
 bool ids_is_tenant(struct span id);
 bool ids_is_device(struct span id);

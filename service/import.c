@@ -46,10 +46,12 @@ static enum ks_status read_id(struct import *import, const struct import_line *l
     enum ks_status st = import_line_text(line, member, &import->arena, out, why);
 
     if (st == KS_OK && member == IMPORT_TENANT_ID && !ids_is_tenant(*out)) {
-        return import_line_refuse(member, why, "must have 1 to 200 of " IDS_OF_TENANTS);
+        return import_line_refuse(member, why,
+                                  "must have 1 to 200 of " IDS_OF_TENANTS IDS_NO_STEPS);
     }
     if (st == KS_OK && member == IMPORT_DEVICE_ID && !ids_is_device(*out)) {
-        return import_line_refuse(member, why, "must have 1 to 200 of " IDS_OF_DEVICES);
+        return import_line_refuse(member, why,
+                                  "must have 1 to 200 of " IDS_OF_DEVICES IDS_NO_STEPS);
     }
     return st;
 }

@@ -166,15 +166,17 @@ static enum ks_status check_ids(const struct management_operation *operation,
     bool draws_tenant = operation->creates && !operation->of_device;
 
     if (!ids_is_tenant(request->tenant_id) && !(draws_tenant && request->tenant_id.len == 0)) {
-        return ks_fail(why, KS_INVALID, REASON_BAD_REQUEST,
-                       "a tenant id must have 1 to %d of the characters " IDS_OF_TENANTS,
-                       STORE_ID_MAX);
+        return ks_fail(
+            why, KS_INVALID, REASON_BAD_REQUEST,
+            "a tenant id must have 1 to %d of the characters " IDS_OF_TENANTS IDS_NO_STEPS,
+            STORE_ID_MAX);
     }
     if (operation->of_device && !ids_is_device(request->device_id) &&
         !(operation->creates && request->device_id.len == 0)) {
-        return ks_fail(why, KS_INVALID, REASON_BAD_REQUEST,
-                       "a device id must have 1 to %d of the characters " IDS_OF_DEVICES,
-                       STORE_ID_MAX);
+        return ks_fail(
+            why, KS_INVALID, REASON_BAD_REQUEST,
+            "a device id must have 1 to %d of the characters " IDS_OF_DEVICES IDS_NO_STEPS,
+            STORE_ID_MAX);
     }
     return KS_OK;
 }

@@ -26,9 +26,10 @@ enum ks_status provisioning_edge_plan(struct service_reader *reader, uint32_t sp
         return ks_fail(why, KS_NOT_FOUND, REASON_DISABLED, "the tenant is disabled");
     }
     if (st == KS_OK && !ids_is_device(ask->device_id)) {
-        return ks_fail(why, KS_INVALID, REASON_BAD_DEVICE_ID,
-                       "a device id must have 1 to %d of the characters " IDS_OF_DEVICES,
-                       STORE_ID_MAX);
+        return ks_fail(
+            why, KS_INVALID, REASON_BAD_DEVICE_ID,
+            "a device id must have 1 to %d of the characters " IDS_OF_DEVICES IDS_NO_STEPS,
+            STORE_ID_MAX);
     }
     if (st == KS_OK) {
         *plan = (struct provisioning_plan){

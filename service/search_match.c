@@ -1,5 +1,8 @@
 #include "service/search_match.h"
 
+#include <assert.h>
+#include <stdint.h>
+
 #include "base/json_walk.h"
 
 /* Told of each value that a pointer finds; true: enough. */
@@ -14,7 +17,29 @@ struct finder {
 
 /* ---- following a pointer ---- */
 
-static bool descend(const struct finder *finder, struct span value, size_t at);
+/*
+ * Which tokens may lead on from a value, a bit for each. In an array a number is both the place of
+ * an element and the name of a member of each element, so that one value may be come to with
+ * several tokens left. Followed one by one, such ways double with every array; followed together,
+ * each value is looked at once.
+ */
+typedef uint64_t tokens;
+
+static_assert(SEARCH_POINTER_MAX <= 64, "a bit for each token");
+
+static bool descend(const struct finder *finder, struct span value, tokens from);
+
+/* A value that `taken` led to; `besides`: what else leads on from it. */
+static bool arrive(const struct finder *finder, struct span value, tokens taken, tokens besides)
+{
+    const tokens last = (tokens)1 << (finder->pointer->count - 1);
+
+    if (value.len == 0) {
+        return false;
+    }
+    return ((taken & last) != 0 && finder->tell(finder->arg, value)) ||
+           descend(finder, value, (taken & ~last) << 1 | besides);
+}
 
 /* A decimal number without leading zeros. */
 static bool index_of(struct span token, size_t *index)
@@ -36,9 +61,39 @@ static bool index_of(struct span token, size_t *index)
     return true;
 }
 
-static bool into_object(const struct finder *finder, struct span object, size_t at)
+/* Those of the tokens that name the member. */
+static tokens naming(const struct finder *finder, tokens from, struct span name)
 {
-    struct span token = finder->pointer->token[at];
+    tokens taken = 0;
+
+    for (tokens left = from; left != 0; left &= left - 1) {
+        size_t at = (size_t)__builtin_ctzll(left);
+
+        if (span_eq(finder->pointer->token[at], name)) {
+            taken |= (tokens)1 << at;
+        }
+    }
+    return taken;
+}
+
+/* Those that are the number of the element. */
+static tokens numbering(const struct finder *finder, tokens from, size_t index)
+{
+    tokens taken = 0;
+
+    for (tokens left = from; left != 0; left &= left - 1) {
+        size_t at = (size_t)__builtin_ctzll(left);
+        size_t number;
+
+        if (index_of(finder->pointer->token[at], &number) && number == index) {
+            taken |= (tokens)1 << at;
+        }
+    }
+    return taken;
+}
+
+static bool into_object(const struct finder *finder, struct span object, tokens from)
+{
     struct json_walk walk;
     struct span key;
     struct span name;
@@ -47,48 +102,47 @@ static bool into_object(const struct finder *finder, struct span object, size_t 
     if (!json_walk_begin(&walk, object)) {
         return false;
     }
-    while (json_walk_next(&walk, &key, &value)) {
-        if (json_walk_key(key, finder->scratch, &name) && span_eq(name, token)) {
-            return descend(finder, value, at + 1);
+    while (from != 0 && json_walk_next(&walk, &key, &value)) {
+        tokens taken = json_walk_key(key, finder->scratch, &name) ? naming(finder, from, name) : 0;
+
+        if (arrive(finder, value, taken, 0)) {
+            return true;
         }
+        from &= ~taken; /* names are unique */
     }
     return false;
 }
 
-static bool into_array(const struct finder *finder, struct span array, size_t at)
+static bool into_array(const struct finder *finder, struct span array, tokens from)
 {
     struct json_walk walk;
     struct span key;
     struct span element;
-    size_t index = 0;
-    bool by_index = index_of(finder->pointer->token[at], &index);
 
     if (!json_walk_begin(&walk, array)) {
         return false;
     }
     for (size_t i = 0; json_walk_next(&walk, &key, &element); i++) {
-        if ((by_index && i == index && descend(finder, element, at + 1)) ||
-            (json_walk_kind(element) == JSON_KIND_OBJECT && into_object(finder, element, at))) {
+        bool object = element.len > 0 && json_walk_kind(element) == JSON_KIND_OBJECT;
+
+        if (arrive(finder, element, numbering(finder, from, i), object ? from : 0)) {
             return true;
         }
     }
     return false;
 }
 
-/* at: the token that leads on from the value. */
-static bool descend(const struct finder *finder, struct span value, size_t at)
+/* from: the tokens that lead on from the value. */
+static bool descend(const struct finder *finder, struct span value, tokens from)
 {
-    if (value.len == 0) {
+    if (from == 0) {
         return false;
-    }
-    if (at == finder->pointer->count) {
-        return finder->tell(finder->arg, value);
     }
     switch (json_walk_kind(value)) {
     case JSON_KIND_OBJECT:
-        return into_object(finder, value, at);
+        return into_object(finder, value, from);
     case JSON_KIND_ARRAY:
-        return into_array(finder, value, at);
+        return into_array(finder, value, from);
     case JSON_KIND_STRING:
     case JSON_KIND_NUMBER:
     case JSON_KIND_TRUE:
@@ -118,12 +172,12 @@ static bool find(struct search_matcher *matcher, const struct search_record *rec
     if (begins_with(pointer, SPAN("id"))) {
         buf_clear(&matcher->id);
         buf_add_json(&matcher->id, record->id);
-        return descend(&finder, buf_span(&matcher->id), 1);
+        return arrive(&finder, buf_span(&matcher->id), 1, 0);
     }
     if (begins_with(pointer, SPAN("status"))) {
-        return descend(&finder, record->status, 1);
+        return arrive(&finder, record->status, 1, 0);
     }
-    return descend(&finder, record->document, 0);
+    return record->document.len > 0 && descend(&finder, record->document, 1);
 }
 
 /* ---- filters ---- */

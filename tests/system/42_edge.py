@@ -169,7 +169,7 @@ class Edge(Case):
         for gateway in ("plain", "off", "ghost", "edge", ""):
             with self.subTest(gateway):
                 self.refused(self.ask("edge", gateway), 404, "unknown-device")
-        for device in ("++\u00a3\u00a3", "a/b", "a b", "", "x" * 201):
+        for device in ("++\u00a3\u00a3", "a/b", "a b", "", "x" * 201, ".", ".."):
             with self.subTest(device):
                 self.refused(self.ask(device, "gw"), 400, "bad-device-id")
         self.assertRegex(self.koseki.log(),

@@ -336,6 +336,18 @@ static void ids_have_patterns(void **state)
     assert_true(ids_fits_device(SPAN("")));
 }
 
+static void steps_of_a_path_are_no_ids(void **state)
+{
+    (void)state;
+    assert_false(ids_is_device(SPAN(".")));
+    assert_false(ids_is_device(SPAN("..")));
+    assert_false(ids_is_tenant(SPAN(".")));
+    assert_false(ids_is_tenant(SPAN("..")));
+    assert_true(ids_is_device(SPAN("...")));
+    assert_true(ids_is_tenant(SPAN(".a")));
+    assert_true(ids_fits_device(SPAN("."))); /* of a template: a part of the id */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -349,6 +361,7 @@ int main(void)
         TEST(a_device_id_is_one_or_refused),
         TEST(a_device_id_has_an_end),
         TEST(ids_have_patterns),
+        TEST(steps_of_a_path_are_no_ids),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,10 +201,9 @@ static void what_cannot_be_provisioned_is_refused_and_counted(void **state)
     assert_int_equal(assert_device("T", id, "maker"), KS_NEEDS_WRITE);
 }
 
-/* Members of the group "big", "m1000" and up, all in one transaction. */
-static void put_members(unsigned count)
+/* Members of the groups, "m1000" and up, all in one transaction. */
+static void put_members(unsigned count, const struct span *groups, size_t group_count)
 {
-    const struct span group = SPAN("big");
     struct store_txn *txn = NULL;
 
     assert_ok(store_write_begin(registry.store, &txn, why));
@@ -216,7 +215,7 @@ static void put_members(unsigned count)
         (void)snprintf(id, sizeof(id), "m%u", 1000 + i);
         arena_reset(&registry.arena);
         device.id = span_cstr(id);
-        device.member_of = store_strings_encode(&registry.arena, &group, 1);
+        device.member_of = store_strings_encode(&registry.arena, groups, group_count);
         device.credentials = store_credential_refs_encode(&registry.arena, NULL, 0);
         assert_ok(store_device_insert(txn, space, &device, why));
     }
@@ -225,11 +224,12 @@ static void put_members(unsigned count)
 
 static void of_a_large_group_a_thousand_members_are_told_and_all_are_gateways(void **state)
 {
+    const struct span group = SPAN("big");
     const char *told;
     size_t commas = 0;
 
     (void)state;
-    put_members(GROUP_MEMBERS_MAX + 3);
+    put_members(GROUP_MEMBERS_MAX + 3, &group, 1);
     registry_put_device(
         &registry, space,
         &(struct registry_device){.id = "before-big", .via = {"m1001"}, .via_groups = {"big"}});
@@ -244,6 +244,31 @@ static void of_a_large_group_a_thousand_members_are_told_and_all_are_gateways(vo
     /* m1001 is in `via`, which these records do not render */
     assert_non_null(strstr(told, "[\"m1000\",\"m1002\""));
     assert_non_null(strstr(told, ",\"m2000\"]"));
+}
+
+/* Else what an answer costs would grow with groups times members. */
+static void looks_at_groups_that_share_their_members_are_bounded(void **state)
+{
+    const struct span groups[] = {SPAN("s1"), SPAN("s2"), SPAN("s3"), SPAN("s4"), SPAN("s5")};
+
+    (void)state;
+    put_members(GROUP_MEMBERS_MAX - 1, groups, 5);
+    registry_put_device(&registry, space,
+                        &(struct registry_device){.id = "late", .member_of = {"z"}});
+    registry_put_device(
+        &registry, space,
+        &(struct registry_device){.id = "few", .via_groups = {"s1", "s2", "s3", "z"}});
+    registry_put_device(
+        &registry, space,
+        &(struct registry_device){.id = "many", .via_groups = {"s1", "s2", "s3", "s4", "s5", "z"}});
+    ask("T", "few", "late");
+    assert_int_equal(registry.answer.status, 200);
+    buf_add_char(&registry.answer.body, '\0');
+    assert_non_null(strstr(registry.answer.body.ptr, ",\"m1998\",\"late\"]"));
+    ask("T", "many", "late"); /* may act all the same */
+    assert_int_equal(registry.answer.status, 200);
+    buf_add_char(&registry.answer.body, '\0');
+    assert_non_null(strstr(registry.answer.body.ptr, ",\"m1998\"]"));
 }
 
 /* Writes the value of the device's record, and keeps in `old` what was there. */
@@ -297,6 +322,7 @@ int main(void)
         TEST(an_unknown_device_behind_such_a_gateway_is_to_be_provisioned),
         TEST(what_cannot_be_provisioned_is_refused_and_counted),
         TEST(of_a_large_group_a_thousand_members_are_told_and_all_are_gateways),
+        TEST(looks_at_groups_that_share_their_members_are_bounded),
         TEST(a_record_that_cannot_be_read_is_an_error),
     };
 

@@ -52,6 +52,19 @@ static bool matches(const char *parameters, const char *document)
     return matched;
 }
 
+static struct buf row_of(const char *parameters, const char *document, const char *id)
+{
+    struct search_record record = record_of(document);
+    struct buf row;
+
+    record.id = span_cstr(id);
+    buf_init(&row, 0);
+    read_query(parameters);
+    search_add_row(&matcher, &record, &row);
+    search_matcher_done(&matcher);
+    return row;
+}
+
 static void a_field_is_compared_with_a_value(void **state)
 {
     static const char document[] =
@@ -180,20 +193,74 @@ static void all_filters_must_match(void **state)
     assert_false(matches(both, "")); /* no document at all */
 }
 
-/* ---- order ---- */
-
-static struct buf row_of(const char *parameters, const char *document, const char *id)
+/* In [{"0":…}] the number 0 leads to the object, and in it to its member. */
+static void numbers_are_places_and_names(void **state)
 {
-    struct search_record record = record_of(document);
+    static const char document[] = "{\"l\":[{\"0\":[{\"0\":[{\"0\":\"x\"},7]}]},{\"0\":\"y\"}]}";
+    static const struct {
+        const char *field;
+        const char *value;
+        bool matches;
+    } cases[] = {
+        {"/l/0", "\"y\"", true},
+        {"/l/0/0/0", "\"x\"", true}, /* by names only */
+        {"/l/0/0/0/0", "\"x\"", true},
+        {"/l/0/0/0/0/0/0", "\"x\"", true}, /* by places and names */
+        {"/l/0/0/0/0/0/0/0", "\"x\"", false},
+        {"/l/0/0", "\"x\"", false},
+        {"/l/0/0/1", "7", true},
+        {"/l/0/0/0/0/1", "7", true},
+        {"/l/0/0/0/0/0/1", "7", false},
+        {"/l/1/0", "\"y\"", true},
+        {"/l/1", "\"y\"", false},
+    };
+    char parameters[512];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        (void)snprintf(parameters, sizeof(parameters), "filterJson={\"field\":\"%s\",\"value\":%s}",
+                       cases[i].field, cases[i].value);
+        if (matches(parameters, document) != cases[i].matches) {
+            fail_msg("%s", parameters);
+        }
+    }
+}
+
+/* Followed one by one, the ways to the innermost value are 2^31: the test would not end. */
+static void ways_that_meet_are_followed_once(void **state)
+{
+    enum { ARRAYS = 31, TOKENS = 48 };
+    char document[1024] = "{\"l\":";
+    char field[256] = "/l";
+    char parameters[512];
     struct buf row;
 
-    record.id = span_cstr(id);
-    buf_init(&row, 0);
-    read_query(parameters);
-    search_add_row(&matcher, &record, &row);
-    search_matcher_done(&matcher);
-    return row;
+    (void)state;
+    for (size_t i = 0; i < ARRAYS; i++) {
+        memcpy(document + strlen(document), "[{\"0\":", sizeof("[{\"0\":"));
+    }
+    document[strlen(document)] = '1';
+    for (size_t i = 0; i < ARRAYS; i++) {
+        memcpy(document + strlen(document), "}]", sizeof("}]"));
+    }
+    document[strlen(document)] = '}';
+    for (size_t i = 0; i < TOKENS; i++) {
+        memcpy(field + strlen(field), "/0", sizeof("/0"));
+    }
+    (void)snprintf(parameters, sizeof(parameters), "filterJson={\"field\":\"%s\",\"value\":1}",
+                   field);
+    assert_true(matches(parameters, document));
+    (void)snprintf(parameters, sizeof(parameters), "filterJson={\"field\":\"%s\",\"value\":2}",
+                   field);
+    assert_false(matches(parameters, document));
+    (void)snprintf(parameters, sizeof(parameters),
+                   "sortJson={\"field\":\"%s\",\"direction\":\"asc\"}", field);
+    row = row_of(parameters, document, "x");
+    assert_true(row.len > 0);
+    buf_done(&row);
 }
+
+/* ---- order ---- */
 
 #define SORT(field, direction) "sortJson={\"field\":\"" field "\",\"direction\":\"" direction "\"}"
 
@@ -309,6 +376,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_field_is_compared_with_a_value),
+        TEST(numbers_are_places_and_names),
+        TEST(ways_that_meet_are_followed_once),
         TEST(all_filters_must_match),
         TEST(rows_are_ordered_by_fields_then_by_id),
         TEST(of_several_values_the_first_in_the_order_counts),

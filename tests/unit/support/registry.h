@@ -91,7 +91,7 @@ struct registry_device {
     bool disabled;
     bool provisioner; /* has the authority */
     const char *via[4];
-    const char *via_groups[4];
+    const char *via_groups[8];
     const char *member_of[4];
 };
 void registry_put_device(struct registry *registry, uint32_t space,
