@@ -1,5 +1,5 @@
 #include "amqp/api.h"
-#include "base/json_scan.h"
+#include "base/json_walk.h"
 #include "service/device_connection.h"
 #include "service/reasons.h"
 
@@ -70,16 +70,18 @@ static enum ks_status get_adapters(struct device_con_call *c)
 {
     struct arena *scratch = &c->call->reader->scratch;
     const struct json_member *member = json_members_find(&c->members, SPAN("gateway-ids"));
+    struct json_walk walk;
     struct span *gateways;
+    struct span no_key;
     struct span element;
     size_t count = 0;
-    size_t offset = 0;
 
-    if (member == NULL || member->kind != JSON_KIND_ARRAY) {
+    if (member == NULL || member->kind != JSON_KIND_ARRAY ||
+        !json_walk_begin(&walk, member->value)) {
         return bad(c, "the request has no body with the member gateway-ids, an array of strings");
     }
     gateways = arena_alloc(scratch, DEVICE_CONNECTION_GATEWAYS * sizeof(*gateways));
-    while (json_array_next(member->value, &offset, &element)) {
+    while (json_walk_next(&walk, &no_key, &element)) {
         if (*element.ptr != '"' || count == DEVICE_CONNECTION_GATEWAYS) {
             return ks_fail(&c->why, KS_INVALID, REASON_BAD_REQUEST,
                            "gateway-ids must be an array of at most %d strings",

@@ -15,13 +15,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "amqp/codec.h"
+#include "amqp/sasl_client.h"
 #include "base/uuid.h"
 #include "net/client_stream.h"
 
-enum { ADDRESS_MAX = 512, MESSAGE_MAX = 1 << 20, CREDIT = 10, SASL_HEAD = 8 };
+enum { ADDRESS_MAX = 512, MESSAGE_MAX = 1 << 20, CREDIT = 10 };
 
-static const char sasl_header[SASL_HEAD] = {'A', 'M', 'Q', 'P', 3, 1, 0, 0};
+/* What has come and is not read: never more than one SASL frame and what follows it. */
+struct early_bytes {
+    char bytes[SASL_CLIENT_FRAME_MAX];
+    size_t len;
+};
 
 /* One request on its way: links, what came of them. */
 struct call {
@@ -42,116 +46,49 @@ struct amqp_client {
     struct buf answer; /* bytes of the answer message */
 };
 
-/* ---- SASL ---- */
+/* ---- login ---- */
 
-static void put_u32(char *at, uint32_t value)
+/* Writes what is ready, which holds the password. */
+static enum ks_status write_out(struct amqp_client *client, struct buf *out, struct ks_failure *why)
 {
-    at[0] = (char)(value >> 24);
-    at[1] = (char)(value >> 16);
-    at[2] = (char)(value >> 8);
-    at[3] = (char)value;
-}
+    enum ks_status st = KS_OK;
 
-static enum ks_status send_plain(struct amqp_client *client,
-                                 const struct amqp_client_options *options, struct ks_failure *why)
-{
-    char head[8] = {0, 0, 0, 0, 2, 1, 0, 0};
-    struct buf response;
-    struct buf body;
-    size_t begin;
-    enum ks_status st = client_stream_write(client->stream, sasl_header, SASL_HEAD, why);
-
-    buf_init(&response, 0);
-    buf_init(&body, 0);
-    buf_add_char(&response, '\0');
-    buf_add_cstr(&response, options->user);
-    buf_add_char(&response, '\0');
-    buf_add_cstr(&response, options->password);
-    codec_write_descriptor(&body, 0x41);
-    begin = codec_begin_list(&body);
-    codec_write_symbol(&body, SPAN("PLAIN"));
-    codec_write_binary(&body, buf_span(&response));
-    codec_end_compound(&body, begin, 2);
-    put_u32(head, (uint32_t)(sizeof(head) + body.len));
-    if (st == KS_OK) {
-        st = client_stream_write(client->stream, head, sizeof(head), why);
+    if (out->len > 0) {
+        st = client_stream_write(client->stream, out->ptr, out->len, why);
     }
-    if (st == KS_OK) {
-        st = client_stream_write(client->stream, body.ptr, body.len, why);
-    }
-    buf_done_secret(&response);
-    buf_done_secret(&body);
+    buf_done_secret(out);
+    buf_init(out, 0);
     return st;
 }
 
-static enum ks_status read_exactly(struct amqp_client *client, char *to, size_t len,
-                                   struct ks_failure *why)
-{
-    while (len > 0) {
-        size_t done = 0;
-        enum ks_status st = client_stream_read(client->stream, to, len, &done, why);
-
-        if (st != KS_OK) {
-            return st;
-        }
-        to += done;
-        len -= done;
-    }
-    return KS_OK;
-}
-
-/* The next SASL frame: descriptor, and the first field's byte if it is an outcome. */
-static enum ks_status read_sasl_frame(struct amqp_client *client, uint64_t *descriptor,
-                                      uint8_t *code, struct ks_failure *why)
-{
-    char frame[4096];
-    struct codec_reader r;
-    struct codec_reader in;
-    uint32_t count;
-    uint32_t size;
-    enum ks_status st = read_exactly(client, frame, 8, why);
-
-    if (st != KS_OK) {
-        return st;
-    }
-    size = (uint32_t)(unsigned char)frame[0] << 24 | (uint32_t)(unsigned char)frame[1] << 16 |
-           (uint32_t)(unsigned char)frame[2] << 8 | (unsigned char)frame[3];
-    if (size < 8 || size > sizeof(frame) || frame[5] != 1) {
-        return ks_fail(why, KS_IO, NULL, "the server does not speak SASL");
-    }
-    st = read_exactly(client, frame + 8, size - 8, why);
-    r = codec_reader_of(span_of(frame + 8, size - 8));
-    if (st == KS_OK &&
-        (!codec_read_descriptor(&r, descriptor) || !codec_read_list(&r, &in, &count) ||
-         (*descriptor == 0x44 && !codec_read_ubyte(&in, code)))) {
-        st = ks_fail(why, KS_IO, NULL, "the server sent a malformed SASL frame");
-    }
-    return st;
-}
-
+/* Leaves in `early` what the server has sent behind the outcome, which is the engine's. */
 static enum ks_status log_in(struct amqp_client *client, const struct amqp_client_options *options,
-                             struct ks_failure *why)
+                             struct early_bytes *early, struct ks_failure *why)
 {
-    char header[SASL_HEAD];
-    uint64_t descriptor = 0;
-    uint8_t code = 0;
-    enum ks_status st = send_plain(client, options, why);
+    struct sasl_client sasl = {.user = options->user, .password = options->password};
+    struct buf out;
+    enum ks_status st;
 
-    if (st == KS_OK) {
-        st = read_exactly(client, header, SASL_HEAD, why);
+    buf_init(&out, 0);
+    sasl_client_begin(&sasl, &out);
+    st = write_out(client, &out, why);
+    while (st == KS_OK && !sasl.done) {
+        size_t done = 0;
+
+        st = client_stream_read(client->stream, early->bytes + early->len,
+                                sizeof(early->bytes) - early->len, &done, why);
+        if (st == KS_OK) {
+            early->len += done;
+            st = sasl_client_take(&sasl, span_of(early->bytes, early->len), &done, &out, why);
+            early->len -= done;
+            memmove(early->bytes, early->bytes + done, early->len);
+        }
+        if (st == KS_OK) {
+            st = write_out(client, &out, why);
+        }
     }
-    if (st == KS_OK && memcmp(header, sasl_header, SASL_HEAD) != 0) {
-        st = ks_fail(why, KS_IO, NULL, "the server does not speak AMQP 1.0 with SASL");
-    }
-    while (st == KS_OK && descriptor != 0x44) {
-        st = read_sasl_frame(client, &descriptor, &code, why);
-    }
-    if (st == KS_OK && code != 0) {
-        st =
-            ks_fail(why, KS_UNAUTHORIZED, NULL,
-                    code == 1 ? "user or password is wrong" : "the server cannot check logins now");
-    }
-    return st;
+    buf_done_secret(&out);
+    return st == KS_INVALID ? KS_IO : st; /* not what we have come to talk to */
 }
 
 /* ---- the engine ---- */
@@ -308,7 +245,8 @@ static bool is_answered(struct amqp_client *client)
     return client->call.answered;
 }
 
-static enum ks_status start_engine(struct amqp_client *client, struct ks_failure *why)
+static enum ks_status start_engine(struct amqp_client *client, const struct early_bytes *early,
+                                   struct ks_failure *why)
 {
     struct uuid id = uuid_random();
     char text[UUID_TEXT_LEN + 1];
@@ -324,6 +262,15 @@ static enum ks_status start_engine(struct amqp_client *client, struct ks_failure
     pn_connection_open(client->engine.connection);
     client->session = pn_session(client->engine.connection);
     pn_session_open(client->session);
+    if (early->len > 0) {
+        pn_rwbytes_t room = pn_connection_driver_read_buffer(&client->engine);
+
+        if (early->len > room.size) {
+            return ks_fail(why, KS_IO, NULL, "the server sends more than it was asked for");
+        }
+        memcpy(room.start, early->bytes, early->len);
+        pn_connection_driver_read_done(&client->engine, early->len);
+    }
     st = pump(client, is_open, why);
     if (st == KS_OK && client->call.refused) {
         st = ks_fail(why, KS_FORBIDDEN, NULL, "%s", client->call.text);
@@ -335,6 +282,7 @@ enum ks_status amqp_client_open(struct amqp_client **out, const struct amqp_clie
                                 struct ks_failure *why)
 {
     struct amqp_client *client = calloc(1, sizeof(*client));
+    struct early_bytes early = {.len = 0};
     enum ks_status st;
 
     if (client == NULL) {
@@ -344,10 +292,10 @@ enum ks_status amqp_client_open(struct amqp_client **out, const struct amqp_clie
     st = client_stream_open(&client->stream, options->address, options->tls, options->timeout_ms,
                             why);
     if (st == KS_OK) {
-        st = log_in(client, options, why);
+        st = log_in(client, options, &early, why);
     }
     if (st == KS_OK) {
-        st = start_engine(client, why);
+        st = start_engine(client, &early, why);
     }
     if (st != KS_OK) {
         amqp_client_close(client);

@@ -1,11 +1,12 @@
 /*
  * client: a small blocking AMQP 1.0 client that does what a protocol adapter does, for `koseki
- * probe`. Same engine, own SASL.
+ * probe`. Login by PLAIN (sasl_client), then Proton's engine.
  *
  * Threads:   the caller's only; every call waits at most `timeout_ms`.
  * Ownership: answers belong to the caller (buf_done on body).
- * Errors:    KS_IO: could not connect, or the connection broke; KS_UNAUTHORIZED: login refused;
- * KS_FORBIDDEN: link refused (reason: the AMQP condition's text is in why->text).
+ * Errors:    KS_IO: could not connect, the connection broke, or no AMQP is spoken there;
+ *            KS_UNAUTHORIZED: login refused; KS_UNAVAILABLE: logins cannot be checked now;
+ *            KS_FORBIDDEN: link refused (the AMQP condition's text is in why->text).
  */
 #pragma once
 

@@ -154,17 +154,6 @@ bool codec_read_ubyte(struct codec_reader *r, uint8_t *out)
     return true;
 }
 
-bool codec_read_ushort(struct codec_reader *r, uint16_t *out)
-{
-    uint64_t value;
-
-    if (!read_number(r, CODEC_USHORT, &value)) {
-        return false;
-    }
-    *out = (uint16_t)value;
-    return true;
-}
-
 bool codec_read_uint(struct codec_reader *r, uint32_t *out)
 {
     uint64_t value;

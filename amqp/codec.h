@@ -75,7 +75,6 @@ bool codec_skip_within(struct codec_reader *r, uint32_t *values);
 bool codec_take_null(struct codec_reader *r);
 bool codec_read_bool(struct codec_reader *r, bool *out);
 bool codec_read_ubyte(struct codec_reader *r, uint8_t *out);
-bool codec_read_ushort(struct codec_reader *r, uint16_t *out);
 bool codec_read_uint(struct codec_reader *r, uint32_t *out);
 bool codec_read_ulong(struct codec_reader *r, uint64_t *out);
 /* A signed integer of 32 or 64 bits. */

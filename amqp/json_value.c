@@ -4,30 +4,11 @@
 #include <string.h>
 
 #include "amqp/codec.h"
+#include "base/json_walk.h"
 
 enum { NUMBER_MAX = 64, NESTED_MAX = 8 };
 
 static bool write_value(struct buf *out, struct span value, enum json_kind kind, unsigned depth);
-
-static enum json_kind kind_of(struct span value)
-{
-    switch (value.ptr[0]) {
-    case '{':
-        return JSON_KIND_OBJECT;
-    case '[':
-        return JSON_KIND_ARRAY;
-    case '"':
-        return JSON_KIND_STRING;
-    case 't':
-        return JSON_KIND_TRUE;
-    case 'f':
-        return JSON_KIND_FALSE;
-    case 'n':
-        return JSON_KIND_NULL;
-    default:
-        return JSON_KIND_NUMBER;
-    }
-}
 
 static bool write_number(struct buf *out, struct span value)
 {
@@ -92,14 +73,15 @@ static bool write_map(struct buf *out, struct span value, unsigned depth)
 
 static bool write_list(struct buf *out, struct span value, unsigned depth)
 {
+    struct json_walk walk;
+    struct span no_key;
     struct span element;
     size_t list = codec_begin_list(out);
-    size_t offset = 0;
     uint32_t count = 0;
-    bool ok = true;
+    bool ok = json_walk_begin(&walk, value);
 
-    while (ok && json_array_next(value, &offset, &element)) {
-        ok = write_value(out, element, kind_of(element), depth);
+    while (ok && json_walk_next(&walk, &no_key, &element)) {
+        ok = write_value(out, element, json_walk_kind(element), depth);
         count++;
     }
     codec_end_compound(out, list, count);

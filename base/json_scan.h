@@ -49,8 +49,3 @@ const struct json_member *json_members_find(const struct json_members *members, 
  * (the result is never longer). *result borrows `out`, or the text itself when nothing is escaped.
  * \u0000 yields a NUL byte. (Named so because jansson exports a json_string_value.) */
 void json_scan_string(struct span value, char *out, struct span *result);
-/* The next element of an array that has passed a scan; *offset begins as 0. False: no more. */
-bool json_array_next(struct span array, size_t *offset, struct span *element);
-/* Deep equality of two raw values (kinds, numbers by text after normalising nothing: 1 and 1.0
- * differ), as Hono compares the client context with `ext`. Both must have passed a scan. */
-bool json_value_eq(struct span a, struct span b);

@@ -67,14 +67,41 @@ static const char **value_of(struct command_options *options, int code)
     }
 }
 
-static int take_option(const struct command *command, int code, struct command_options *out)
+static const char *name_of(int code)
+{
+    for (const struct option *o = long_options; o->name != NULL; o++) {
+        if (o->val == code) {
+            return o->name;
+        }
+    }
+    return NULL;
+}
+
+/* After getopt has answered `code`, which the command cannot use; `last` is the word it read. */
+static int bad_option(const struct command *command, int code, const char *last)
+{
+    const char *name = name_of(code == '?' || code == ':' ? optopt : code);
+    char text[128];
+
+    if (name == NULL) {
+        (void)snprintf(text, sizeof(text), "there is no option '%.80s'", last);
+    } else if (code == ':' || code == '?') {
+        (void)snprintf(text, sizeof(text), "--%s takes %s value", name, code == ':' ? "a" : "no");
+    } else {
+        (void)snprintf(text, sizeof(text), "it has no option --%s", name);
+    }
+    return usage(command, text);
+}
+
+static int take_option(const struct command *command, int code, const char *last,
+                       struct command_options *out)
 {
     if (code == 'h') {
         (void)printf("usage: koseki %s %s\n\n%s\n", command->name, command->usage, command->help);
         return -1;
     }
     if (code == '?' || code == ':' || strchr(command->allowed, code) == NULL) {
-        return usage(command, "unknown option, or an option without its value");
+        return bad_option(command, code, last);
     }
     if (code == 's') {
         if (out->set_count == COMMAND_SETS_MAX) {
@@ -122,7 +149,7 @@ int command_parse(const struct command *command, int argc, char **argv, struct c
     /* getopt_long is not reentrant; this is the main thread before there is any other. */
     // NOLINTNEXTLINE(concurrency-mt-unsafe): as said
     while ((code = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
-        int exit_code = take_option(command, code, out);
+        int exit_code = take_option(command, code, argv[optind - 1], out);
 
         if (exit_code != EXIT_OK) {
             return exit_code;

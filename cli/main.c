@@ -18,8 +18,7 @@ static const struct command commands[] = {
     {"probe",
      "--connect HOST:PORT [--tls --ca FILE] --username U --password-file F\n"
      "                    (--cert DEVICE.pem | --tenant T --type TYPE --auth-id ID) [--json]",
-     "Does what a protocol adapter does at a device's login. Exit code 0: logged in, 1: refused,\n"
-     "2: unreachable.",
+     "Does what an adapter does at a device's login. Exit code 1: refused, 2: unreachable.",
      command_probe, "csCAUPDTYIjt", NULL},
     {"hash-password", "[--config FILE] [--set KEY=VALUE]...",
      "Reads a password from standard input and prints its bcrypt hash.", command_hash_password,

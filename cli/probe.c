@@ -7,7 +7,7 @@
 #include "amqp/client.h"
 #include "base/base64.h"
 #include "base/clock.h"
-#include "base/json_scan.h"
+#include "base/json_walk.h"
 #include "certs/certificate.h"
 #include "cli/command.h"
 #include "net/tls.h"
@@ -170,11 +170,14 @@ static struct span auth_id_template_of(struct probe *probe, const struct amqp_cl
 {
     const struct json_members *tenant = members_of(probe, keep_body(probe, answer));
     const struct json_member *cas = json_members_find(tenant, SPAN("trusted-ca"));
+    struct json_walk walk;
+    struct span no_key;
     struct span element;
-    size_t at = 0;
 
-    while (cas != NULL && cas->kind == JSON_KIND_ARRAY &&
-           json_array_next(cas->value, &at, &element)) {
+    if (cas == NULL || cas->kind != JSON_KIND_ARRAY || !json_walk_begin(&walk, cas->value)) {
+        return span_of(NULL, 0);
+    }
+    while (json_walk_next(&walk, &no_key, &element)) {
         const struct json_members *ca = members_of(probe, element);
 
         if (span_eq(text_of(probe, ca, "subject-dn"), probe->certificate.issuer_dn)) {
@@ -294,7 +297,7 @@ static void log_in(struct probe *probe, const char *password, struct tls_context
     enum ks_status st = amqp_client_open(&probe->client, &options, &why);
 
     *step = (struct step){.name = "connect", .us = clock_monotonic_us() - start};
-    step->status = st == KS_OK ? 200 : st == KS_UNAUTHORIZED ? 401 : 0;
+    step->status = st == KS_OK ? 200 : st == KS_UNAUTHORIZED ? 401 : st == KS_UNAVAILABLE ? 503 : 0;
     if (st != KS_OK) {
         probe->result = st == KS_IO ? "unreachable" : "refused";
         (void)snprintf(probe->trouble, sizeof(probe->trouble), "connect: %s", why.text);

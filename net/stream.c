@@ -215,11 +215,6 @@ void stream_shutdown(struct stream *stream)
     (void)shutdown(stream->fd, SHUT_WR);
 }
 
-int stream_fd(const struct stream *stream)
-{
-    return stream->fd;
-}
-
 bool stream_is_tls(const struct stream *stream)
 {
     return stream->ssl != NULL;

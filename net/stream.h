@@ -48,7 +48,6 @@ void stream_want_write(struct stream *stream, bool want);
 /* Half-closes our side (and sends the TLS alert), as far as the socket takes it now. */
 void stream_shutdown(struct stream *stream);
 
-int stream_fd(const struct stream *stream);
 bool stream_is_tls(const struct stream *stream);
 /* The DER of the subject Name of the verified client certificate; false without one. */
 bool stream_peer_subject(struct stream *stream, struct buf *der);

@@ -27,9 +27,10 @@ struct tls_context {
 /* Forward-secret AEAD suites only; TLS 1.3 suites are OpenSSL's own list. */
 static const char tls_ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2";
 
+/* The oldest entry of the queue is the cause; those behind it say who was told ("PEM lib"). */
 static enum ks_status tls_fail(struct ks_failure *why, const char *what, const char *file)
 {
-    unsigned long code = ERR_peek_last_error();
+    unsigned long code = ERR_peek_error();
     const char *reason = ERR_reason_error_string(code);
     int error = ERR_GET_LIB(code) == ERR_LIB_SYS ? ERR_GET_REASON(code) : 0;
 

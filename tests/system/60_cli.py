@@ -42,6 +42,12 @@ class Commands(unittest.TestCase):
                           ("probe", "--connect", "x:1", "--username", "u", "--password-file", "f")):
             self.assertEqual(run(*arguments).returncode, 64, arguments)
 
+    def test_usage_errors_name_the_option(self):
+        for arguments, text in ((("--bogus",), "there is no option '--bogus'"), (("-x",), "there is no option '-x'"),
+                                (("--config",), "--config takes a value"), (("--verify=1",), "--verify takes no value"),
+                                (("--json",), "it has no option --json"), (("--ca", "f"), "it has no option --ca")):
+            self.assertIn(text, run("stat", *arguments).stderr)
+
     def test_hash_password(self):
         out = run("hash-password", text="secret\n")
         self.assertRegex(out.stdout, r"^\$2a\$10\$[./A-Za-z0-9]{53}\n$")
@@ -183,6 +189,14 @@ class Commands(unittest.TestCase):
                 out = check(pki.path("server.pem"), key)
                 self.assertEqual(out.returncode, 1)
                 self.assertIn("does it belong to the certificate", out.stderr)
+
+    def test_a_file_that_is_not_there_is_said_so(self):
+        for key, rest in (("tls.cert", {"tls.key": pki.path("server.key")}),
+                          ("tls.key", {"tls.cert": pki.path("server.pem")}),
+                          ("tls.client-ca", {"tls.cert": pki.path("server.pem"), "tls.key": pki.path("server.key")})):
+            sets = [word for name, value in {key: "/nowhere.pem", **rest}.items()
+                    for word in ("--set", f"{name}={value}")]
+            self.assertIn("/nowhere.pem: No such file or directory", run("check-config", *sets).stderr, key)
 
     def test_stat_of_no_store(self):
         out = run("stat", "--set", "data-dir=/nowhere")
