@@ -194,10 +194,10 @@ void registry_delete_tenant(struct registry *registry, const char *id)
 
 static struct span encode_strings(struct registry *registry, const char *const *strings)
 {
-    struct span spans[4];
+    struct span spans[REGISTRY_NAMES];
     size_t count = 0;
 
-    while (count < 4 && strings[count] != NULL) {
+    while (count < REGISTRY_NAMES && strings[count] != NULL) {
         spans[count] = span_cstr(strings[count]);
         count++;
     }

@@ -86,13 +86,15 @@ struct registry_credential {
 void registry_put_credential(struct registry *registry, uint32_t space,
                              const struct registry_credential *credential);
 
+enum { REGISTRY_NAMES = 8 }; /* of a list, at most */
+
 struct registry_device {
     const char *id;
     bool disabled;
     bool provisioner; /* has the authority */
-    const char *via[4];
-    const char *via_groups[8];
-    const char *member_of[4];
+    const char *via[REGISTRY_NAMES];
+    const char *via_groups[REGISTRY_NAMES];
+    const char *member_of[REGISTRY_NAMES];
 };
 void registry_put_device(struct registry *registry, uint32_t space,
                          const struct registry_device *device);
