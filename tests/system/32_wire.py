@@ -406,14 +406,15 @@ class Patience(unittest.TestCase):
                 self.assertEqual(peer.ask("GET", "/v1/tenants/T1").status, 200)
 
     def test_answers_that_wait_are_bounded_over_all_connections(self):
-        # more than is kept: who has not read for longest is cut
+        # 400 MB, more than is kept: who has not read for longest is cut. What the allocator keeps besides differs
+        # from run to run, to some 120 MB.
         with Koseki(http__max_payload="1MiB") as koseki:
             koseki.http("POST", "/v1/tenants/big", {"ext": {"a": "x" * 1000000}})
             before = koseki.rss_kib()
-            greedy = self.greedy(koseki, 250 if LONG else 150)
+            greedy = self.greedy(koseki, 400)
             self.assertEqual(koseki.http("GET", "/v1/tenants/big").status, 200)
             if not SANITIZED:
-                self.assertLess(koseki.rss_kib() - before, 110 * 1024)
+                self.assertLess(koseki.rss_kib() - before, 220 * 1024)
             for peer in greedy:
                 peer.close()
             self.assertEqual(koseki.http("GET", "/v1/tenants/big").status, 200)
