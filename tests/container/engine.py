@@ -74,7 +74,7 @@ class Engine:
     def call(self, *arguments, check=True, **options):
         """One podman command to its end."""
         run = subprocess.run([*self.podman, *arguments], capture_output=True, text=True, env=self.environment,
-                             timeout=600, **options)
+                             timeout=1200, **options)
         if check and run.returncode != 0:
             raise Failed(f"podman {' '.join(map(str, arguments))}: exit {run.returncode}\n"
                          f"{tail(run.stdout + run.stderr)}")
