@@ -17,6 +17,7 @@ static const struct option long_options[] = {{"config", required_argument, NULL,
                                              {"tenant", required_argument, NULL, 'T'},
                                              {"type", required_argument, NULL, 'Y'},
                                              {"auth-id", required_argument, NULL, 'I'},
+                                             {"check", required_argument, NULL, 'k'},
                                              {"help", no_argument, NULL, 'h'},
                                              {NULL, 0, NULL, 0}};
 
@@ -62,6 +63,8 @@ static const char **value_of(struct command_options *options, int code)
         return &options->type;
     case 'I':
         return &options->auth_id;
+    case 'k':
+        return &options->check;
     default:
         return NULL;
     }

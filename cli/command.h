@@ -30,6 +30,7 @@ struct command_options {
     const char *type;
     const char *auth_id;
     const char *operand; /* what stands beside the options */
+    const char *check;   /* health */
 };
 
 struct command {
@@ -57,3 +58,4 @@ int command_stat(const struct command_options *options);
 int command_export(const struct command_options *options);
 int command_import(const struct command_options *options);
 int command_backup(const struct command_options *options);
+int command_health(const struct command_options *options);

@@ -35,6 +35,12 @@ static const struct command commands[] = {
     {"backup", "DEST [--config FILE] [--set KEY=VALUE]...",
      "Makes the folder DEST with a compact copy of the store. Works beside the service.",
      command_backup, "cs", "DEST, a folder to be made"},
+    {"health",
+     "[--check readiness|liveness|started] [--connect HOST:PORT] [--config FILE]\n"
+     "                     [--set KEY=VALUE]...",
+     "Asks ops.listen of the running service for its readiness. Exit code 0: up, 1: down or "
+     "silent.",
+     command_health, "csCk", NULL},
 };
 
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };

@@ -409,7 +409,8 @@ static void reload(struct parts *parts)
     }
 }
 
-/* The signals are blocked in all threads and taken here. */
+/* The signals are blocked in all threads and taken in wait_for_stop. It comes first: the kernel
+ * drops signals for a container's process 1 that it neither handles nor blocks. */
 static void block_signals(sigset_t *set)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -504,6 +505,7 @@ int command_serve(const struct command_options *options)
     if (parts == NULL) {
         abort();
     }
+    block_signals(&signals);
     if (!command_settings(options, &parts->settings) ||
         settings_check_service(&parts->settings, &command_report) != KS_OK) {
         settings_done(&parts->settings);
@@ -511,7 +513,6 @@ int command_serve(const struct command_options *options)
         return EXIT_FAILED;
     }
     log_setup((enum log_level)parts->settings.log_level, parts->settings.log_format == 1);
-    block_signals(&signals);
     st = open_parts(parts, &why);
     if (st == KS_OK) {
         announce(parts);

@@ -116,6 +116,16 @@ class Readme:
         run = self.run(shlex.split(command))
         self.check("probe logs a device in", run.returncode == 0, run.stdout + run.stderr)
 
+    def unit(self, text):
+        """The unit, and what it needs, are installed to where it looks for them."""
+        unit = (ROOT / "deploy/koseki.service").read_text()
+        settings = dict(re.findall(r"^(\w+)=(.*)$", unit, re.M))
+        program = settings["ExecStart"].split()
+        self.check("systemd: program", f"install -m 755 build/release/koseki {program[0]}\n" in text, text)
+        self.check("systemd: configuration", program[-1].startswith("/etc/koseki/") and " /etc/koseki\n" in text, text)
+        self.check("systemd: user", f"--no-create-home --home /var/lib/{settings['StateDirectory']} {settings['User']}\n" in text)
+        self.check("systemd: unit", "install -m 644 deploy/koseki.service /etc/systemd/system/koseki.service\n" in text)
+
     def inline(self):
         """Commands and settings in running text."""
         text = (ROOT / "README.md").read_text()
@@ -164,6 +174,8 @@ class Readme:
                 self.serve(*text.strip().split("\n"))
             elif text.startswith("event=ready"):
                 self.ready_line(text)
+            elif text.startswith("docker ") or "deploy/local" in text:
+                continue  # tests/container runs these
             elif text.startswith("curl ") and "openapi.json" in text:
                 self.curl("curl reads the description", text, '"openapi":"3.0.3"')
             elif text.startswith("curl ") and " -G " in text:
@@ -174,6 +186,8 @@ class Readme:
                 self.manage(text)
             elif text.startswith("koseki probe"):
                 self.probe(text)
+            elif text.startswith("install "):
+                self.unit(text)
             else:
                 self.check("known block", False, text)
         self.inline()

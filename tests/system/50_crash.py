@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from support import pki, raw
 from support.adapter import Adapter, payload, status
 from support.factory import Factory
 from support.raw import Raw10
-from support.server import SANITIZED, Koseki
+from support.server import SANITIZED, WAIT, Koseki
 
 ROUNDS = 100 if os.environ.get("KOSEKI_TESTS_LONG") == "1" else 3 if SANITIZED else 10
 CLIENTS = 4
@@ -94,6 +95,31 @@ class Stop(unittest.TestCase):
             self.assertEqual(frames[-1][1], raw.CLOSE)
             self.assertEqual(frames[-1][2][0].value[0], "amqp:connection:forced")
         koseki.close()
+
+    def test_sigterm_during_the_start_is_kept(self):
+        """As process 1 of a container: what is not blocked or handled would be dropped."""
+        with tempfile.TemporaryDirectory() as folder:
+            koseki = Koseki(folder=folder)
+            self.assertEqual(koseki.stop(), 0)
+            config = pathlib.Path(folder) / "koseki.yaml"
+            os.mkfifo(config)  # the start waits for a writer
+            process = subprocess.Popen([os.environ["KOSEKI_BINARY"], "serve", "--config", str(config)],
+                                       stderr=subprocess.PIPE, text=True)
+            try:
+                status = pathlib.Path(f"/proc/{process.pid}/status")
+
+                def blocked():
+                    mask = re.search(r"^SigBlk:\s*(\w+)$", status.read_text(), re.M)
+                    return int(mask.group(1), 16) >> (signal.SIGTERM - 1) & 1
+
+                koseki.wait_for(blocked, "SIGTERM to be blocked")
+                process.send_signal(signal.SIGTERM)
+                config.write_text("\n".join(f"{key}: {value}" for key, value in koseki.settings.items()))
+                log = process.communicate(timeout=WAIT)[1]
+            finally:
+                process.kill()
+            self.assertEqual(process.returncode, 0, log)
+            self.assertIn("event=stopped", log)
 
     def test_sighup_reads_accounts_again(self):
         with Koseki() as koseki:

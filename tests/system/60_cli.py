@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import tempfile
+import threading
 import unittest
 
 from support import pki
@@ -33,12 +34,13 @@ class Commands(unittest.TestCase):
         self.assertIn("amqp.listen", run("--help").stdout)
         self.assertRegex(run("--version").stdout, r"^koseki \d+\.\d+\.\d+\n$")
         for command in ("serve", "check-config", "probe", "hash-password", "stat", "export", "import",
-                        "backup"):
+                        "backup", "health"):
             self.assertEqual(run(command, "--help").returncode, 0)
 
     def test_usage_errors_are_64(self):
         for arguments in ((), ("nonsense",), ("serve", "--nonsense"), ("serve", "extra"),
                           ("stat", "--json"), ("probe",), ("serve", "--set"),
+                          ("health", "--check", "mood"), ("health", "--connect", "8088"), ("health", "--json"),
                           ("probe", "--connect", "x:1", "--username", "u", "--password-file", "f")):
             self.assertEqual(run(*arguments).returncode, 64, arguments)
 
@@ -305,6 +307,73 @@ class WithService(unittest.TestCase):
         for user in PERMISSIONS["users"].values():
             if user.get("password"):
                 self.assertNotRegex(log, rf"\b{re.escape(user['password'])}\b")  # an answer has "secrets"
+
+
+class Health(unittest.TestCase):
+    """koseki health against ports of all moods."""
+
+    def health(self, *arguments, code=0, tries=1, **environment):
+        """tries: a service on a busy machine may take longer to answer than the check waits."""
+        for _ in range(tries):
+            out = run("health", *arguments, env={**os.environ, **environment})
+            if out.returncode == code:
+                break
+        self.assertEqual(out.returncode, code, out.stdout + out.stderr)
+        return out
+
+    def test_up_and_down(self):
+        with Koseki() as koseki:
+            koseki.create_tenant("T1")
+            port = koseki.port("ops.listen")
+            for check in ("readiness", "liveness", "started"):
+                out = self.health("--check", check, "--connect", f"localhost:{port}", tries=10)
+                self.assertEqual(json.loads(out.stdout)["checks"][0]["name"], check)
+            # without --connect the settings say where; who listens everywhere is asked on loopback
+            self.health("--set", f"ops.listen=0.0.0.0:{port}", tries=10)
+            self.health(tries=10, KOSEKI_OPS_LISTEN=f"127.0.0.1:{port}")
+            koseki.wait_for(lambda: "answered 40" in self.health(
+                "--connect", f"127.0.0.1:{koseki.port('http.listen')}", code=1).stderr, "another port's answer")
+            self.health("--connect", f"127.0.0.1:{koseki.port('amqp.listen')}", code=1)
+        out = self.health("--connect", f"127.0.0.1:{port}", code=1)
+        self.assertIn("cannot connect", out.stderr)
+
+    def test_not_ready_but_alive(self):
+        with Koseki(store__min_free="900TiB") as koseki:
+            address = f"127.0.0.1:{koseki.port('ops.listen')}"
+            koseki.wait_for(lambda: "disk-full" in run("health", "--connect", address).stdout, "disk-full")
+            self.health("--connect", address, code=1)
+            self.health("--check", "liveness", "--connect", address, tries=10)
+
+    def test_no_port_to_ask(self):
+        self.assertIn("ops.listen", self.health(code=1).stderr)
+        self.assertIn("--connect", self.health("--set", "ops.listen=127.0.0.1:0", code=1).stderr)
+
+    def test_strange_answers(self):
+        """From whatever listens there: none makes the check succeed, or wait for ever."""
+        for answer, code in ((b"", 1), (b"\r\n\r\n", 1), (b"nonsense\r\n\r\n", 1), (b"HTTP/1.1 2", 1),
+                             (b"HTTP/1.1 200 OK\r\n", 1), (b"HTTP/1.1 200 OK\r\n\r\n{}", 0),
+                             (b"HTTP/1.0 200 OK\r\ncontent-LENGTH: 2\r\n\r\n{}", 0),
+                             (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", 1),
+                             (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n{}", 1),
+                             (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100000, 1),
+                             (b"x" * 100000, 1), (b"HTTP/1.1 503 x\r\n\r\n", 1)):
+            with self.subTest(answer[:60]), socket.create_server(("127.0.0.1", 0)) as server:
+                def serve():
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(4096)
+                        with contextlib.suppress(OSError):  # it may have seen enough
+                            connection.sendall(answer)
+
+                thread = threading.Thread(target=serve, daemon=True)
+                thread.start()
+                self.health("--connect", f"127.0.0.1:{server.getsockname()[1]}", code=code)
+                thread.join(WAIT)
+
+    def test_a_service_that_says_nothing(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            out = self.health("--connect", f"127.0.0.1:{server.getsockname()[1]}", code=1)
+            self.assertIn("timed out", out.stderr)
 
 
 class Templates(unittest.TestCase):

@@ -110,15 +110,9 @@ class Koseki:
         self.start(wait_ready)
 
     def start(self, wait_ready=True):
-        # should the tests be killed, the kernel ends it too
-        arguments = ["setpriv", "--pdeathsig", "KILL", "--", *self.prefix, os.environ["KOSEKI_BINARY"], "serve"]
-        for key, value in self.settings.items():
-            if value is not None:
-                arguments += ["--set", f"{key}={value}"]
         self.log_path = self.folder / f"log-{time.monotonic_ns()}"
         self.log_file = open(self.log_path, "wb")
-        self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=self.log_file,
-                                        stderr=self.log_file, env=self.environment)
+        self.process = self.launch()
         if wait_ready:
             try:
                 self.wait_ready()
@@ -126,6 +120,23 @@ class Koseki:
                 self.kill()
                 raise
         return self
+
+    def launch(self):
+        """The running `koseki serve`, its output in log_file. Tests of a container have their own."""
+        # should the tests be killed, the kernel ends it too
+        arguments = ["setpriv", "--pdeathsig", "KILL", "--", *self.prefix, os.environ["KOSEKI_BINARY"], "serve"]
+        for key, value in self.settings.items():
+            if value is not None:
+                arguments += ["--set", f"{key}={value}"]
+        return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=self.log_file,
+                                stderr=self.log_file, env=self.environment)
+
+    def tool(self, *arguments):
+        """A sub-command on the data folder, to its end."""
+        return subprocess.run(
+            [os.environ["KOSEKI_BINARY"], *arguments, "--set", f"data-dir={self.settings['data-dir']}",
+             "--set", f"store.map-size={self.settings['store.map-size']}"],
+            capture_output=True, text=True)
 
     def log(self):
         return self.log_path.read_text(errors="replace")
@@ -202,11 +213,7 @@ class Koseki:
 
     def stat(self, *options):
         """`koseki stat` of the data folder, also while it is served."""
-        run = subprocess.run(
-            [os.environ["KOSEKI_BINARY"], "stat", *options, "--set",
-             f"data-dir={self.settings['data-dir']}", "--set",
-             f"store.map-size={self.settings['store.map-size']}"],
-            capture_output=True, text=True)
+        run = self.tool("stat", *options)
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout
 
