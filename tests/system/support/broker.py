@@ -138,8 +138,11 @@ class Broker(MessagingHandler):
             link.condition = Condition("amqp:unauthorized-access", "not here")
             link.close()
         self.refused = []
-        due = [held for held in self.held if held[3] <= time.monotonic() + 0.005]
-        self.held = [held for held in self.held if held not in due]
+        now = time.monotonic()
+        due = [held for held in self.held if held[3] <= now]
+        self.held = [held for held in self.held if held[3] > now]
+        if self.held:  # the container counts from when it last looked at the clock, so a timer may come early
+            self.container.schedule(max(0.01, min(held[3] for held in self.held) - now), self)
         for delivery, outcome, seen, _ in due:
             self.answer(delivery, outcome, seen)
 
