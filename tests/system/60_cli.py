@@ -270,6 +270,21 @@ class WithService(unittest.TestCase):
         self.assertEqual(out.returncode, 2)
         self.assertIn("certificate", out.stdout)
 
+    def test_probe_does_not_talk_to_a_server_of_another_name(self):
+        folder, key = self.folder.name, pki.path("server.key")
+        pathlib.Path(folder, "other.ext").write_text("subjectAltName=DNS:other.example\n")
+        for command in (f"openssl req -new -key {key} -subj /CN=other.example -out {folder}/other.csr",
+                        f"openssl x509 -req -in {folder}/other.csr -CA {pki.path('ca.pem')} -CAkey {pki.path('ca.key')}"
+                        f" -set_serial 7 -extfile {folder}/other.ext -out {folder}/other.pem"):
+            subprocess.run(command.split(), check=True, capture_output=True)
+        with Koseki(tls=True, **{"tls.cert": f"{folder}/other.pem"}) as koseki:
+            out = run("probe", "--connect", f"localhost:{koseki.port('amqp.tls-listen')}", "--tls", "--ca",
+                      pki.path("ca.pem"), "--username", "adapter@HONO", "--password-file", str(self.password),
+                      "--cert", pki.path("device-1.pem"))
+            self.assertEqual(out.returncode, 2, out.stdout)
+            self.assertRegex(out.stdout, "(?i)host ?name mismatch")
+            self.assertNotIn("event=login", koseki.log())
+
     def test_stat_beside_the_service(self):
         out = run("stat", "--verify", "--set", f"data-dir={self.koseki.settings['data-dir']}",
                   "--set", "store.map-size=1GiB")
