@@ -28,6 +28,7 @@ class Compose(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.deploy = pathlib.Path(tempfile.mkdtemp(prefix="koseki-compose-")) / "deploy"
+        cls.addClassCleanup(shutil.rmtree, cls.deploy.parent)
         cls.deploy.mkdir()
         for name in ("compose.yaml", "container"):
             source = DEPLOY / name
@@ -39,10 +40,6 @@ class Compose(unittest.TestCase):
                              capture_output=True, text=True, env=dict(engine.environment, KOSEKI=shlex.join(command)))
         assert run.returncode == 0, run.stdout + run.stderr
         cls.services = cls.config()["services"]
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.deploy.parent)
 
     @classmethod
     def config(cls):
