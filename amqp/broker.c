@@ -46,7 +46,6 @@ struct broker {
     void *arg;
 
     enum broker_state state;
-    struct dialer *dialer;
     struct stream *stream;
     struct sasl_client sasl;
     struct buf held; /* input that is not whole */
@@ -109,14 +108,17 @@ static void on_link(struct broker *broker, pn_event_t *event, bool ended)
 {
     pn_link_t *link = pn_event_link(event);
 
-    if (pn_link_get_drain(link)) {
-        (void)pn_link_drained(link);
-    }
     broker->handler->link_changed(broker->arg, link, ended);
     if (ended) {
         pn_link_close(link);
         pn_link_free(link);
     }
+}
+
+/* "Received" is a word on the way. */
+static bool is_terminal(uint64_t state)
+{
+    return state != 0 && state != PN_RECEIVED;
 }
 
 static void on_delivery(struct broker *broker, pn_event_t *event)
@@ -127,7 +129,7 @@ static void on_delivery(struct broker *broker, pn_event_t *event)
         return;
     }
     if (pn_delivery_updated(delivery) &&
-        (pn_delivery_remote_state(delivery) != 0 || pn_delivery_settled(delivery))) {
+        (is_terminal(pn_delivery_remote_state(delivery)) || pn_delivery_settled(delivery))) {
         broker->handler->outcome(broker->arg, delivery);
         pn_delivery_settle(delivery);
     }
@@ -411,6 +413,19 @@ static void on_timer(void *arg)
 
 /* ---- turns ---- */
 
+/* Credit that is to be used at once and was not goes back to the peer. */
+static void give_back_credit(struct broker *broker)
+{
+    pn_link_t *link = pn_link_head(broker->engine.connection, PN_LOCAL_ACTIVE | PN_REMOTE_ACTIVE);
+
+    while (link != NULL) {
+        if (pn_link_get_drain(link) && pn_link_credit(link) > 0) {
+            (void)pn_link_drained(link);
+        }
+        link = pn_link_next(link, PN_LOCAL_ACTIVE | PN_REMOTE_ACTIVE);
+    }
+}
+
 void broker_turn(struct broker *broker)
 {
     if (broker->in_turn) {
@@ -421,6 +436,7 @@ void broker_turn(struct broker *broker)
         handle_events(broker);
         if (broker->state == BROKER_OPEN && !broker->failed) {
             broker->handler->turned(broker->arg);
+            give_back_credit(broker);
         }
     }
     if (broker->stream != NULL) {
@@ -485,8 +501,7 @@ struct broker *broker_open(const struct broker_options *options, const struct br
     buf_init(&broker->out, (size_t)2 * SASL_CLIENT_FRAME_MAX);
     reactor_timer_init(&broker->timer, options->reactor, on_timer, broker);
     broker->by = clock_monotonic_ms() + OPEN_WITHIN_MS;
-    broker->dialer = dialer_open(options->reactor);
-    dialer_connect(broker->dialer, url->host_port, OPEN_WITHIN_MS, dialed, broker);
+    dialer_connect(options->dialer, url->host_port, OPEN_WITHIN_MS, dialed, broker);
     schedule(broker);
     return broker;
 }
@@ -496,7 +511,7 @@ void broker_close(struct broker *broker)
     if (broker == NULL) {
         return;
     }
-    dialer_close(broker->dialer);
+    dialer_cancel(broker->options->dialer);
     if (broker->has_engine) {
         pn_connection_driver_destroy(&broker->engine);
     }

@@ -25,6 +25,7 @@ struct tls_context;
 
 struct broker_options {
     struct reactor *reactor;
+    struct dialer *dialer;   /* of all attempts: one after the other */
     struct tls_context *tls; /* for amqps */
     const char *user;        /* NULL: EXTERNAL with a certificate, else ANONYMOUS */
     const char *password;

@@ -10,8 +10,12 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/log.h"
+#include "net/dialer.h"
 
-enum { DRAIN_POLL_NS = 5000000 };
+enum {
+    DRAIN_POLL_NS = 5000000,
+    LASTING_MS = 30000, /* a connection that was open for so long was a good one */
+};
 
 static const char *broker_name(const struct sender *sender)
 {
@@ -43,9 +47,10 @@ static void opened(void *arg)
 {
     struct sender *sender = arg;
 
-    sender->tried = 0;
+    sender->opened_ms = clock_monotonic_ms();
     sender->told = false;
-    sender_pump_begin(sender);
+    sender_outcome_begin(sender);
+    sender_requeue(sender); /* somebody may have mended what they were parked for */
     report(sender, true, "");
     log_info("broker-connected", "broker=%s", broker_name(sender));
 }
@@ -65,13 +70,18 @@ static void outcome(void *arg, struct pn_delivery_t *delivery)
     sender_outcome(arg, delivery);
 }
 
-/* The next broker at once; after all of them, the back-off. */
+/* The next broker at once; after all of them, the back-off. A broker that lets us in only to close
+ * again counts as one that does not answer. */
 static int64_t pause_before_redial(struct sender *sender)
 {
-    if (sender->fruitful) {
+    bool lasted = sender->opened_ms != 0 && clock_monotonic_ms() - sender->opened_ms >= LASTING_MS;
+
+    if (sender->fruitful || lasted) {
         sender->rounds = 0;
-        sender->fruitful = false;
+        sender->tried = 0;
     }
+    sender->fruitful = false;
+    sender->opened_ms = 0;
     sender->url = (sender->url + 1) % sender->options.url_count;
     if (++sender->tried < sender->options.url_count) {
         return 0;
@@ -94,6 +104,7 @@ static void ended(void *arg, const struct ks_failure *why)
     }
     broker_close(sender->broker);
     sender->broker = NULL;
+    sender_outcome_reset(sender);
     sender_pump_reset(sender);
     sender_release_all(sender);
     sender_settle(sender);
@@ -114,11 +125,6 @@ static void redial(void *arg)
 
     sender->broker =
         broker_open(&sender->broker_options, &sender->options.urls[sender->url], &handler, sender);
-}
-
-static void pump_later(void *arg)
-{
-    sender_turn(arg);
 }
 
 /* ---- the stop ---- */
@@ -180,6 +186,24 @@ static void wake(void *arg)
     }
 }
 
+static void retry_on_reactor(struct reactor_post *post, bool discard)
+{
+    void *start = (char *)post - offsetof(struct sender, retry_post);
+    struct sender *sender = start;
+
+    atomic_store(&sender->retrying, false);
+    if (!discard) {
+        sender_requeue(sender);
+    }
+}
+
+void sender_retry_parked(struct sender *sender)
+{
+    if (!atomic_exchange(&sender->retrying, true)) {
+        reactor_post(sender->options.reactor, &sender->retry_post);
+    }
+}
+
 void sender_drain(struct sender *sender, int64_t ms)
 {
     static const struct timespec pause = {.tv_nsec = DRAIN_POLL_NS};
@@ -227,8 +251,11 @@ enum ks_status sender_open(struct sender **out, const struct sender_options *opt
     lock_init(&sender->lock);
     sender->wake_post.run = wake_on_reactor;
     sender->drain_post.run = drain_on_reactor;
+    sender->retry_post.run = retry_on_reactor;
     reactor_timer_init(&sender->redial, options->reactor, redial, sender);
-    reactor_timer_init(&sender->pump_later, options->reactor, pump_later, sender);
+    sender->dialer = dialer_open(options->reactor);
+    sender_pump_init(sender);
+    sender_outcome_init(sender);
     sender_settle_init(sender);
     st = store_reader_open(options->service->store, &sender->txn, why);
     if (st == KS_OK) {
@@ -241,13 +268,14 @@ enum ks_status sender_open(struct sender **out, const struct sender_options *opt
     uuid_format(&sender->instance, id);
     (void)snprintf(sender->container, sizeof(sender->container), "koseki-%s", id);
     sender->broker_options = (struct broker_options){.reactor = options->reactor,
+                                                     .dialer = sender->dialer,
                                                      .tls = options->tls,
                                                      .user = options->user,
                                                      .password = options->password,
                                                      .certificate = options->certificate,
                                                      .container = sender->container};
     outbox_attach(options->service->outbox, wake, sender);
-    sender_requeue(sender);
+    sender_pump(sender); /* what waits from before can be told from the beginning */
     reactor_timer_set(&sender->redial, 0);
     *out = sender;
     return KS_OK;
@@ -260,13 +288,15 @@ void sender_close(struct sender *sender)
     }
     if (sender->txn != NULL) {
         broker_close(sender->broker);
-        sender_pump_reset(sender);
+        sender_outcome_reset(sender);
         sender_release_all(sender);
     }
     store_reader_close(sender->txn);
     sender_settle_done(sender);
+    sender_outcome_done(sender);
+    sender_pump_done(sender);
     reactor_timer_done(&sender->redial);
-    reactor_timer_done(&sender->pump_later);
+    dialer_close(sender->dialer);
     sender_lanes_close(sender->lanes);
     arena_done(&sender->scratch);
     buf_done(&sender->message);

@@ -36,6 +36,9 @@ struct sender_options {
 /* Before the reactor starts. */
 KS_MUST_CHECK enum ks_status sender_open(struct sender **out, const struct sender_options *options,
                                          struct ks_failure *why);
+/* Puts parked events back into the queue, as every new connection does: somebody may have mended
+ * what they were parked for. Any thread. */
+void sender_retry_parked(struct sender *sender);
 /* Sends nothing more, waits up to `ms` for the broker's word on what it has, and for that to be
  * written down; then says goodbye. The writer and the reactor are still running. */
 void sender_drain(struct sender *sender, int64_t ms);

@@ -4,7 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LANE_BUCKETS = 1024, SLOT_BUCKETS = 1024 };
+enum { LANE_BUCKETS = 1024, SLOT_BUCKETS = 4096 };
+
+struct slot_list {
+    struct slot *first;
+    struct slot *last;
+};
 
 struct sender_lanes {
     struct lane *bucket[LANE_BUCKETS];
@@ -15,8 +20,8 @@ struct sender_lanes {
     struct slot slot[SENDER_WINDOW];
     struct slot *free;
     size_t in_use;
-    struct slot *first_leaving;
-    struct slot *last_leaving;
+    struct slot_list leaving;
+    struct slot_list lost;
 };
 
 struct sender_lanes *sender_lanes_open(void)
@@ -47,9 +52,11 @@ void sender_lanes_close(struct sender_lanes *lanes)
     }
 }
 
-/* FNV-1a, over several parts. */
-static uint64_t hash_of(uint64_t hash, struct span text)
+/* FNV-1a. */
+static uint64_t hash_of(struct span text)
 {
+    uint64_t hash = 1469598103934665603ULL;
+
     for (size_t i = 0; i < text.len; i++) {
         hash = (hash ^ (unsigned char)text.ptr[i]) * 1099511628211ULL;
     }
@@ -58,31 +65,44 @@ static uint64_t hash_of(uint64_t hash, struct span text)
 
 static uint64_t entity_of(struct span device_id)
 {
-    uint64_t hash = hash_of(1469598103934665603ULL, device_id);
+    uint64_t hash = hash_of(device_id);
 
     return device_id.len == 0 ? 0 : hash == 0 ? 1 : hash;
 }
 
 /* ---- lanes ---- */
 
-static struct lane **lane_place(struct sender_lanes *lanes, enum store_outbox_kind kind,
-                                struct span tenant)
+static uint64_t part_of(const struct store_outbox_entry *entry)
 {
-    uint64_t hash = hash_of(1469598103934665603ULL + (uint64_t)kind, tenant);
-    struct lane **at = &lanes->bucket[hash % LANE_BUCKETS];
+    return hash_of(entry->tenant_id) % SENDER_NOTE_LANES;
+}
 
-    while (*at != NULL &&
-           ((*at)->kind != kind || !span_eq(span_of((*at)->tenant, (*at)->tenant_len), tenant))) {
-        at = &(*at)->next_of_hash;
+bool lane_is_of(const struct lane *lane, const struct store_outbox_entry *entry)
+{
+    if (lane->kind != entry->kind) {
+        return false;
     }
-    return at;
+    return lane->kind == STORE_OUTBOX_EVENT
+               ? span_eq(span_of(lane->tenant, lane->tenant_len), entry->tenant_id)
+               : lane->part == part_of(entry);
+}
+
+static struct lane **bucket_of(struct sender_lanes *lanes, enum store_outbox_kind kind,
+                               uint64_t hash)
+{
+    return &lanes->bucket[(hash + (uint64_t)kind) % LANE_BUCKETS];
 }
 
 struct lane *sender_lanes_of(struct sender_lanes *lanes, const struct store_outbox_entry *entry)
 {
-    struct lane **at = lane_place(lanes, entry->kind, entry->tenant_id);
-    struct lane *lane = *at;
+    bool is_event = entry->kind == STORE_OUTBOX_EVENT;
+    struct lane **bucket =
+        bucket_of(lanes, entry->kind, is_event ? hash_of(entry->tenant_id) : part_of(entry));
+    struct lane *lane = *bucket;
 
+    while (lane != NULL && !lane_is_of(lane, entry)) {
+        lane = lane->next_of_hash;
+    }
     if (lane != NULL || lanes->lane_count >= SENDER_LANES) {
         return lane;
     }
@@ -91,24 +111,34 @@ struct lane *sender_lanes_of(struct sender_lanes *lanes, const struct store_outb
         abort();
     }
     lane->kind = entry->kind;
-    memcpy(lane->tenant, entry->tenant_id.ptr, entry->tenant_id.len);
-    lane->tenant_len = entry->tenant_id.len;
+    lane->window = SENDER_LANE_WINDOW;
+    if (is_event) {
+        memcpy(lane->tenant, entry->tenant_id.ptr, entry->tenant_id.len);
+        lane->tenant_len = entry->tenant_id.len;
+    } else {
+        lane->part = part_of(entry);
+    }
     event_message_address(entry->kind, entry->tenant_id, lane->address);
-    *at = lane;
+    lane->next_of_hash = *bucket;
+    *bucket = lane;
     lanes->lane_count++;
     return lane;
 }
 
 void sender_lanes_rest(struct sender_lanes *lanes, struct lane *lane)
 {
-    struct lane **at;
+    bool is_event = lane->kind == STORE_OUTBOX_EVENT;
+    struct lane **at =
+        bucket_of(lanes, lane->kind,
+                  is_event ? hash_of(span_of(lane->tenant, lane->tenant_len)) : lane->part);
 
     sender_lanes_note(lanes, lane);
-    if (lane->count > 0 || lane->behind || lane->failures > 0) {
+    if (lane->count > 0 || lane->behind) {
         return;
     }
-    at = lane_place(lanes, lane->kind, span_of(lane->tenant, lane->tenant_len));
-    assert(*at == lane && !lane->pending);
+    while (*at != lane) {
+        at = &(*at)->next_of_hash;
+    }
     *at = lane->next_of_hash;
     lanes->lane_count--;
     free(lane);
@@ -135,11 +165,9 @@ static void remove_pending(struct sender_lanes *lanes, struct lane *lane)
 
 void sender_lanes_note(struct sender_lanes *lanes, struct lane *lane)
 {
-    bool pending = lane->behind || lane->retries > 0;
-
-    if (pending && !lane->pending) {
+    if (lane->behind && !lane->pending) {
         add_pending(lanes, lane);
-    } else if (!pending && lane->pending) {
+    } else if (!lane->behind && lane->pending) {
         remove_pending(lanes, lane);
     }
 }
@@ -172,6 +200,15 @@ void sender_lanes_each(struct sender_lanes *lanes, void (*visit)(void *arg, stru
     }
 }
 
+void lane_go_back(struct lane *lane, uint64_t seq)
+{
+    if (!lane->behind || lane->from >= seq) {
+        lane->behind = true;
+        lane->from = seq - 1;
+    }
+    lane->recovering |= lane->last != NULL && lane->last->seq > seq;
+}
+
 /* ---- slots ---- */
 
 static struct slot **slot_bucket(struct sender_lanes *lanes, uint64_t seq)
@@ -179,33 +216,39 @@ static struct slot **slot_bucket(struct sender_lanes *lanes, uint64_t seq)
     return &lanes->slot_bucket[seq % SLOT_BUCKETS];
 }
 
-bool sender_lanes_has_room(const struct sender_lanes *lanes, const struct lane *lane)
+bool sender_lanes_is_full(const struct sender_lanes *lanes)
 {
-    return lanes->free != NULL && lane->count < SENDER_LANE_WINDOW;
+    return lanes->free == NULL;
+}
+
+bool lane_may_send(const struct lane *lane, uint64_t seq)
+{
+    return lane->paused_until == 0 && lane->count < lane->window &&
+           (!lane->recovering || lane->count == 0) && (lane->last == NULL || lane->last->seq < seq);
 }
 
 struct slot *sender_lanes_take(struct sender_lanes *lanes, struct lane *lane,
-                               enum store_queue queue, uint64_t seq, struct span device_id)
+                               enum store_queue queue, uint64_t seq,
+                               const struct store_outbox_entry *entry)
 {
     struct slot *slot = lanes->free;
     struct slot **bucket = slot_bucket(lanes, seq);
 
-    if (slot == NULL) {
-        return NULL;
-    }
+    assert(slot != NULL && (lane->last == NULL || lane->last->seq < seq));
     lanes->free = slot->next;
     *slot = (struct slot){.state = SLOT_SENT,
                           .queue = queue,
                           .seq = seq,
-                          .entity = entity_of(device_id),
+                          .tenant = hash_of(entry->tenant_id),
+                          .entity = entity_of(entry->device_id),
                           .lane = lane,
                           .previous = lane->last,
                           .next_of_hash = *bucket};
     *bucket = slot;
-    assert(lane->last == NULL || lane->last->seq < seq);
     *(lane->last != NULL ? &lane->last->next : &lane->first) = slot;
     lane->last = slot;
     lane->count++;
+    lane->recovering = false;
     lanes->in_use++;
     return slot;
 }
@@ -221,27 +264,47 @@ struct slot *sender_lanes_find(const struct sender_lanes *lanes, enum store_queu
     return slot;
 }
 
-static void unlink_from_lane(struct slot *slot)
+static void append(struct slot_list *list, struct slot *slot)
+{
+    slot->next = NULL;
+    *(list->last != NULL ? &list->last->next : &list->first) = slot;
+    list->last = slot;
+}
+
+static struct slot *pop(struct slot_list *list)
+{
+    struct slot *slot = list->first;
+
+    if (slot != NULL) {
+        list->first = slot->next;
+        if (list->first == NULL) {
+            list->last = NULL;
+        }
+        slot->next = NULL;
+    }
+    return slot;
+}
+
+/* Out of its lane, into one of the lists. */
+static void move(struct slot *slot, enum slot_state state, struct slot_list *list)
 {
     struct lane *lane = slot->lane;
 
     *(slot->previous != NULL ? &slot->previous->next : &lane->first) = slot->next;
     *(slot->next != NULL ? &slot->next->previous : &lane->last) = slot->previous;
     lane->count--;
-    lane->retries -= slot->state == SLOT_RETRY;
+    lane->accepted -= slot->state == SLOT_ACCEPTED;
     slot->lane = NULL;
-    slot->next = NULL;
     slot->previous = NULL;
+    slot->state = state;
+    append(list, slot);
 }
 
 void sender_lanes_free(struct sender_lanes *lanes, struct slot *slot)
 {
     struct slot **at = slot_bucket(lanes, slot->seq);
 
-    assert(slot->waiter == NULL);
-    if (slot->lane != NULL) {
-        unlink_from_lane(slot);
-    }
+    assert(slot->waiter == NULL && slot->lane == NULL);
     while (*at != slot) {
         at = &(*at)->next_of_hash;
     }
@@ -257,99 +320,177 @@ size_t sender_lanes_in_use(const struct sender_lanes *lanes)
     return lanes->in_use;
 }
 
-/* ---- the broker's word ---- */
-
-static bool is_before(const struct slot *earlier, const struct slot *later)
-{
-    return earlier->entity == later->entity || earlier->entity == 0 || later->entity == 0;
-}
-
-void slot_accepted(struct slot *slot)
-{
-    slot->state = SLOT_ACCEPTED;
-    slot->lane->failures = 0;
-}
-
-/* What was accepted behind it about the same device has come too early: once more, in order. */
-void slot_refused(struct slot *slot, bool counts)
-{
-    slot->tries += counts;
-    slot->state = SLOT_RETRY;
-    slot->lane->retries++;
-    for (struct slot *later = slot->next; later != NULL; later = later->next) {
-        if (later->state == SLOT_ACCEPTED && is_before(slot, later)) {
-            later->state = SLOT_RETRY;
-            later->lane->retries++;
-        }
-    }
-}
-
-void slot_hopeless(struct slot *slot)
-{
-    slot->tries = SENDER_TRIES;
-    if (slot->state != SLOT_RETRY) {
-        slot->state = SLOT_RETRY;
-        slot->lane->retries++;
-    }
-}
-
 void sender_lanes_push_leaving(struct sender_lanes *lanes, struct slot *slot)
 {
-    slot->next = NULL;
-    *(lanes->last_leaving != NULL ? &lanes->last_leaving->next : &lanes->first_leaving) = slot;
-    lanes->last_leaving = slot;
+    append(&lanes->leaving, slot);
 }
 
 struct slot *sender_lanes_pop_leaving(struct sender_lanes *lanes)
 {
-    struct slot *slot = lanes->first_leaving;
-
-    if (slot != NULL) {
-        lanes->first_leaving = slot->next;
-        if (lanes->first_leaving == NULL) {
-            lanes->last_leaving = NULL;
-        }
-        slot->next = NULL;
-    }
-    return slot;
+    return pop(&lanes->leaving);
 }
 
-static bool may_leave(const struct slot *slot)
+struct slot *sender_lanes_pop_lost(struct sender_lanes *lanes)
 {
-    if (slot->state != SLOT_ACCEPTED) {
-        return false;
-    }
-    for (const struct slot *earlier = slot->previous; earlier != NULL;
-         earlier = earlier->previous) {
-        if (is_before(earlier, slot)) {
-            return false;
+    return pop(&lanes->lost);
+}
+
+/* ---- how often an entry was rejected ---- */
+
+static unsigned count_try(struct lane *lane, uint64_t seq)
+{
+    struct tried *at = &lane->tried[0];
+
+    for (size_t i = 0; i < SENDER_TRIED; i++) { /* its own, else a free one, else the last one's */
+        struct tried *other = &lane->tried[i];
+
+        if (other->seq == seq) {
+            return ++other->tries;
+        }
+        if (at->seq != 0 && (other->seq == 0 || other->seq > at->seq)) {
+            at = other;
         }
     }
-    return true;
+    if (at->seq == 0 || at->seq > seq) {
+        *at = (struct tried){.seq = seq, .tries = 1};
+    }
+    return 1;
+}
+
+static void forget_tries(struct lane *lane, uint64_t seq)
+{
+    for (size_t i = 0; i < SENDER_TRIED; i++) {
+        if (lane->tried[i].seq == seq) {
+            lane->tried[i] = (struct tried){.seq = 0};
+        }
+    }
+}
+
+/* ---- the broker's word ---- */
+
+static bool is_before(const struct slot *earlier, const struct slot *later)
+{
+    return earlier->tenant == later->tenant &&
+           (earlier->entity == later->entity || earlier->entity == 0 || later->entity == 0);
+}
+
+static bool has_earlier(const struct slot *slot)
+{
+    const struct slot *earlier = slot->previous;
+
+    while (earlier != NULL && !is_before(earlier, slot)) {
+        earlier = earlier->previous;
+    }
+    return earlier != NULL;
+}
+
+/* What waited for `slot`, or for others that waited for it, may leave when it has gone. */
+static void leave_behind(struct sender_lanes *lanes, struct lane *lane, struct slot *slot)
+{
+    while (slot != NULL && lane->accepted > 0) {
+        struct slot *next = slot->next;
+
+        if (slot->state == SLOT_ACCEPTED && !has_earlier(slot)) {
+            move(slot, SLOT_LEAVING, &lanes->leaving);
+        }
+        slot = next;
+    }
+}
+
+static void leave(struct sender_lanes *lanes, struct slot *slot, bool park)
+{
+    struct lane *lane = slot->lane;
+    struct slot *next = slot->next;
+
+    forget_tries(lane, slot->seq);
+    slot->park = park;
+    move(slot, SLOT_LEAVING, &lanes->leaving);
+    leave_behind(lanes, lane, next);
+}
+
+static void lose(struct sender_lanes *lanes, struct slot *slot)
+{
+    lane_go_back(slot->lane, slot->seq);
+    move(slot, SLOT_LOST, &lanes->lost);
+}
+
+void sender_lanes_accepted(struct sender_lanes *lanes, struct slot *slot)
+{
+    struct lane *lane = slot->lane;
+
+    lane->failures = 0;
+    lane->rejections = 0;
+    lane->refusals = 0;
+    lane->window += !lane->recovering && lane->window < SENDER_LANE_WINDOW;
+    if (slot->again) {
+        lose(lanes, slot);
+    } else if (has_earlier(slot)) {
+        slot->state = SLOT_ACCEPTED;
+        lane->accepted++;
+    } else {
+        leave(lanes, slot, false);
+    }
+}
+
+/* What follows about the same device comes too early: once more, in order. */
+static void recall_later(struct sender_lanes *lanes, const struct slot *slot)
+{
+    struct slot *later = slot->next;
+
+    while (later != NULL) {
+        struct slot *next = later->next;
+
+        if (is_before(slot, later)) {
+            if (later->state == SLOT_ACCEPTED) {
+                lose(lanes, later);
+            } else {
+                later->again = true;
+            }
+        }
+        later = next;
+    }
 }
 
 /* Only events are parked: notifications are superseded, and go at their bound. */
-static bool must_park(const struct slot *slot)
+static bool is_to_be_parked(struct lane *lane, const struct slot *slot, bool counts)
 {
-    return slot->state == SLOT_RETRY && slot->queue == STORE_EVENTS &&
-           (slot->tries >= SENDER_TRIES ||
-            (slot->tries > 0 && slot->lane->failures >= SENDER_TRIES));
+    unsigned tries = counts ? count_try(lane, slot->seq) : 0;
+
+    return tries > 0 && slot->queue == STORE_EVENTS &&
+           (tries >= SENDER_TRIES || lane->rejections >= SENDER_TRIES);
 }
 
-void sender_lanes_resolve(struct sender_lanes *lanes, struct lane *lane)
+bool sender_lanes_refused(struct sender_lanes *lanes, struct slot *slot, bool counts)
+{
+    struct lane *lane = slot->lane;
+    bool begins = !lane->recovering;
+
+    lane->window = 1;
+    if (is_to_be_parked(lane, slot, counts)) {
+        leave(lanes, slot, true);
+        return false;
+    }
+    recall_later(lanes, slot);
+    lose(lanes, slot);
+    lane->recovering = true;
+    lane->failures += begins;
+    lane->rejections += begins && counts;
+    return begins;
+}
+
+void sender_lanes_give_up(struct sender_lanes *lanes, struct slot *slot)
+{
+    leave(lanes, slot, true);
+}
+
+void sender_lanes_lose(struct sender_lanes *lanes, struct lane *lane)
 {
     struct slot *slot = lane->first;
 
     while (slot != NULL) {
         struct slot *next = slot->next;
-        bool park = must_park(slot);
 
-        if (park || may_leave(slot)) {
-            unlink_from_lane(slot);
-            slot->state = SLOT_LEAVING;
-            slot->park = park;
-            sender_lanes_push_leaving(lanes, slot);
-        }
+        lose(lanes, slot);
         slot = next;
     }
 }

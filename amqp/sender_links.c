@@ -27,6 +27,7 @@ static void attach(struct sender_links *links, struct sender_link *link, const c
                    address);
     link->engine = pn_sender(broker_session(links->broker), name);
     link->attached = false;
+    link->since_ms = clock_monotonic_ms();
     link->in_flight = 0;
     pn_link_set_context(link->engine, link);
     (void)pn_terminus_set_type(pn_link_source(link->engine), PN_SOURCE);
@@ -35,12 +36,18 @@ static void attach(struct sender_links *links, struct sender_link *link, const c
     pn_link_set_snd_settle_mode(link->engine, PN_SND_UNSETTLED);
     pn_link_set_rcv_settle_mode(link->engine, PN_RCV_FIRST);
     pn_link_open(link->engine);
-    links->attaching++;
 }
 
 static bool is_free(const struct sender_link *link)
 {
     return link->engine == NULL && clock_monotonic_ms() >= link->paused_until;
+}
+
+static void let_go(struct sender_link *link)
+{
+    pn_link_set_context(link->engine, NULL);
+    pn_link_close(link->engine); /* freed when the broker answers */
+    link->engine = NULL;
 }
 
 /* A free place, or that of the link longest unused. */
@@ -60,9 +67,7 @@ static struct sender_link *make_room(struct sender_links *links)
         }
     }
     if (oldest != NULL && oldest->engine != NULL) {
-        pn_link_set_context(oldest->engine, NULL);
-        pn_link_close(oldest->engine); /* freed when the broker answers */
-        oldest->engine = NULL;
+        let_go(oldest);
     }
     return oldest;
 }
@@ -95,7 +100,7 @@ enum sender_link_state sender_links_find(struct sender_links *links, const char 
     *out = link;
     link->used_at = ++links->clock;
     if (link->engine == NULL && clock_monotonic_ms() < link->paused_until) {
-        return SENDER_LINK_REFUSED;
+        return SENDER_LINK_PAUSED;
     }
     if (link->engine == NULL) {
         attach(links, link, name);
@@ -115,8 +120,22 @@ int64_t sender_pause_ms(unsigned failures)
     return ms / 2 + ms / 2 * dice.bytes[0] / UINT8_MAX;
 }
 
+static enum sender_link_end end(struct sender_links *links, struct sender_link *link)
+{
+    enum sender_link_end how = links->relays    ? SENDER_LINK_RELAY
+                               : link->attached ? SENDER_LINK_BROKEN
+                                                : SENDER_LINK_REFUSED;
+
+    links->relays = false;
+    link->engine = NULL;
+    link->attached = false;
+    link->paused_until = clock_monotonic_ms() + sender_pause_ms(link->failures);
+    link->failures++;
+    return how;
+}
+
 struct sender_link *sender_links_changed(struct sender_links *links, struct pn_link_t *engine,
-                                         bool gone)
+                                         bool gone, enum sender_link_end *how)
 {
     struct sender_link *link = pn_link_get_context(engine);
 
@@ -124,24 +143,40 @@ struct sender_link *sender_links_changed(struct sender_links *links, struct pn_l
         return NULL; /* one that we let go of */
     }
     /* An attach without a target announces the detach that follows. */
-    if (!link->attached &&
-        (gone || pn_terminus_get_type(pn_link_remote_target(engine)) != PN_UNSPECIFIED)) {
-        link->attached = true;
-        links->attaching--;
-    }
+    link->attached |= pn_terminus_get_type(pn_link_remote_target(engine)) != PN_UNSPECIFIED;
     if (!gone) {
         return NULL;
     }
     pn_link_set_context(engine, NULL);
-    link->engine = NULL;
-    link->attached = false;
-    link->in_flight = 0;
-    link->paused_until = clock_monotonic_ms() + sender_pause_ms(link->failures);
-    link->failures++;
+    *how = end(links, link);
     return link;
+}
+
+struct sender_link *sender_links_overdue(struct sender_links *links, int64_t ms,
+                                         enum sender_link_end *how)
+{
+    int64_t before = clock_monotonic_ms() - ms;
+
+    for (size_t i = 0; i < SENDER_LINKS; i++) {
+        struct sender_link *link = &links->link[i];
+
+        if (link->engine != NULL && !link->attached && link->since_ms < before) {
+            let_go(link);
+            *how = end(links, link);
+            return link;
+        }
+    }
+    return NULL;
 }
 
 int sender_link_credit(const struct sender_link *link)
 {
     return pn_link_credit(link->engine);
+}
+
+uint64_t sender_link_message_max(const struct sender_link *link)
+{
+    uint64_t max = pn_link_remote_max_message_size(link->engine);
+
+    return max == 0 ? UINT64_MAX : max;
 }

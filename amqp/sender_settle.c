@@ -175,7 +175,7 @@ static void settle_later(void *arg)
     sender_turn(arg);
 }
 
-/* ---- parked events, at the start ---- */
+/* ---- parked events: at each connection, and when somebody asks for it ---- */
 
 static void requeued_on_reactor(struct reactor_post *post, bool discard)
 {
@@ -183,16 +183,18 @@ static void requeued_on_reactor(struct reactor_post *post, bool discard)
     struct sender *sender = start;
     const struct outbox_requeue *requeue = &sender->requeue;
 
+    sender->requeueing = false;
+    if (discard) {
+        return;
+    }
     if (requeue->status == KS_OK && requeue->moved > 0) {
         log_info("events-unparked", "count=%zu", requeue->moved);
+        sender->looked_at[STORE_EVENTS] = 0; /* they lie before what was looked at */
     }
-    sender->requeueing = false;
-    if (!discard && requeue->status == KS_OK && requeue->moved == OUTBOX_REQUEUE_MAX) {
+    if (requeue->status == KS_OK && requeue->moved == OUTBOX_REQUEUE_MAX) {
         sender_requeue(sender);
     }
-    if (!discard) {
-        sender_turn(sender);
-    }
+    sender_turn(sender);
 }
 
 /* On the writer's thread. */
@@ -203,10 +205,26 @@ static void requeued(struct outbox_requeue *requeue)
     reactor_post(sender->options.reactor, &sender->requeue_post);
 }
 
+static bool has_parked(struct sender *sender)
+{
+    struct store_outbox_depth depth = {.parked = 0};
+
+    if (store_reader_renew(sender->txn, NULL) != KS_OK) {
+        return false;
+    }
+    if (store_outbox_depth(sender->txn, &depth, NULL) != KS_OK) {
+        depth.parked = 0;
+    }
+    store_reader_reset(sender->txn);
+    return depth.parked > 0;
+}
+
 void sender_requeue(struct sender *sender)
 {
-    sender->requeueing =
-        outbox_requeue(sender->options.service->writer, &sender->requeue, NULL) == KS_OK;
+    if (!sender->requeueing && has_parked(sender)) {
+        sender->requeueing =
+            outbox_requeue(sender->options.service->writer, &sender->requeue, NULL) == KS_OK;
+    }
 }
 
 void sender_settle_init(struct sender *sender)

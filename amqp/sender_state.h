@@ -1,9 +1,10 @@
 /*
  * sender_state: what the files of the sender share. Internal to amqp/.
  *
- *   sender.c        the connection: brokers in turn, back-off, wake-ups, the stop, the report
- *   sender_pump.c   which entries are sent when
- *   sender_settle.c what the broker said, written down; logins that wait for it
+ *   sender.c         the connection: brokers in turn, back-off, wake-ups, the stop, the report
+ *   sender_pump.c    which entries are sent when
+ *   sender_outcome.c what the broker says, and what it never says
+ *   sender_settle.c  what it said, written down; logins that wait for it
  *
  * Threads: the sender's, but for what is marked.
  */
@@ -27,6 +28,7 @@
 struct sender {
     struct sender_options options;
     struct broker_options broker_options;
+    struct dialer *dialer;
     struct counters_slot *counters;
     struct store_txn *txn;
     struct arena scratch;
@@ -40,9 +42,9 @@ struct sender {
 
     /* entries on their way */
     struct sender_lanes *lanes;
-    uint64_t looked_at[STORE_QUEUES];  /* the last entry that was given to its lane */
-    uint64_t sent_up_to[STORE_QUEUES]; /* the last one ever sent: earlier ones are sent again */
+    uint64_t looked_at[STORE_QUEUES]; /* the last entry that was given to its lane */
     struct reactor_timer pump_later;
+    struct reactor_timer watch; /* for what the broker never says */
 
     /* what leaves */
     struct outbox_settlement settlement;
@@ -58,29 +60,43 @@ struct sender {
     /* from other threads */
     struct reactor_post wake_post;
     struct reactor_post drain_post;
+    struct reactor_post retry_post;
     struct lock lock; /* guards the two below */
     struct sender_report report;
     int64_t oldest_created_ms; /* of the event that waits longest; 0: none */
 
     struct uuid instance;
     char container[UUID_TEXT_LEN + 16];
-    unsigned tried;  /* brokers in this round */
-    unsigned rounds; /* without success: the back-off */
-    bool fruitful;   /* this connection has had something accepted */
-    bool told;       /* that it is lost: once an outage */
-    bool walk_waits; /* for a link, or its next turn: what it has not come to may still be sent */
-    bool settling;   /* the settlement is at the writer */
-    bool requeueing; /* not done yet: nothing is sent before */
+    unsigned tried;    /* brokers in this round */
+    unsigned rounds;   /* without success: the back-off */
+    int64_t opened_ms; /* monotonic; 0: this connection has not been open */
+    bool fruitful;     /* it has had something accepted */
+    bool told;         /* that it is lost: once an outage */
+    bool walk_waits;   /* for a link, or its next turn: what it has not come to may still be sent */
+    bool settling;     /* the settlement is at the writer */
+    bool requeueing;   /* the requeue is: nothing is sent before */
     bool draining;
     _Atomic bool woken;
+    _Atomic bool retrying;
     _Atomic bool drained;
 };
 
-/* sender_pump.c: sends what can be sent now. Called from within a turn of the broker. */
+/* sender_pump.c */
+void sender_pump_init(struct sender *sender);
+void sender_pump_done(struct sender *sender);
+/* Sends what can be sent now. Called from within a turn of the broker. */
 void sender_pump(struct sender *sender);
-/* The connection is there, or gone: what was on its way will be sent again. */
-void sender_pump_begin(struct sender *sender);
+/* Paused lanes are looked at again. */
+void sender_pump_soon(struct sender *sender);
+/* From the beginning of the queues. */
 void sender_pump_reset(struct sender *sender);
+
+/* sender_outcome.c */
+void sender_outcome_init(struct sender *sender);
+void sender_outcome_done(struct sender *sender);
+/* The connection is there, or gone: what was on its way will be sent again. */
+void sender_outcome_begin(struct sender *sender);
+void sender_outcome_reset(struct sender *sender);
 void sender_outcome(struct sender *sender, struct pn_delivery_t *delivery);
 void sender_link_changed(struct sender *sender, struct pn_link_t *engine, bool gone);
 
@@ -95,7 +111,7 @@ void sender_take_waiters(struct sender *sender);
 void sender_release_idle(struct sender *sender);
 void sender_release(struct sender *sender, struct outbox_waiter *waiter, bool accepted);
 void sender_release_all(struct sender *sender);
-/* Puts parked events back into the queue. */
+/* Puts parked events back into the queue, unless that is being done. */
 void sender_requeue(struct sender *sender);
 
 /* sender.c */

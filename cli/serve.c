@@ -407,6 +407,12 @@ static void reload(struct parts *parts)
     if (parts->tls != NULL) {
         reload_one("certificates", tls_reload(parts->tls, &why), &why);
     }
+    if (parts->messaging.tls != NULL) {
+        reload_one("messaging", tls_reload(parts->messaging.tls, &why), &why);
+    }
+    if (parts->sender != NULL) {
+        sender_retry_parked(parts->sender);
+    }
 }
 
 /* The signals are blocked in all threads and taken in wait_for_stop. It comes first: the kernel

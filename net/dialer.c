@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/lock.h"
 #include "net/address.h"
 #include "net/reactor.h"
@@ -41,7 +42,8 @@ struct dialer {
     int fd;                      /* connecting; -1: none */
     struct event *writable;
     struct reactor_timer begin; /* so that `done` is never called from within dialer_connect */
-    struct reactor_timer timer;
+    struct reactor_timer timer; /* of the look-up, then of each address */
+    int64_t by;                 /* of the attempt; monotonic */
     char host_port[NET_HOST_PORT_MAX];
     struct ks_failure why; /* of the last address */
     void (*done)(void *arg, int fd, const struct ks_failure *why);
@@ -86,17 +88,6 @@ static void end(struct dialer *dialer, int fd)
     dialer->done(dialer->arg, fd, &why);
 }
 
-static void on_timer(void *arg)
-{
-    struct dialer *dialer = arg;
-
-    if (dialer->why.text[0] == '\0') {
-        (void)ks_fail(&dialer->why, KS_IO, NULL, "%s timed out",
-                      dialer->found == NULL ? "the look-up of the name" : "the connect");
-    }
-    end(dialer, -1);
-}
-
 /* ---- connecting ---- */
 
 static void try_next(struct dialer *dialer);
@@ -106,6 +97,30 @@ static void failed(struct dialer *dialer, int error)
     drop_socket(dialer);
     (void)ks_fail(&dialer->why, KS_IO, NULL, "%s", ks_errno_text(error));
     try_next(dialer);
+}
+
+static void on_timer(void *arg)
+{
+    struct dialer *dialer = arg;
+
+    if (dialer->found != NULL) {
+        failed(dialer, ETIMEDOUT);
+        return;
+    }
+    (void)ks_fail(&dialer->why, KS_IO, NULL, "the look-up of the name timed out");
+    end(dialer, -1);
+}
+
+/* An address that says nothing takes only its share of the time. */
+static int64_t share_of_time(const struct dialer *dialer, const struct addrinfo *at)
+{
+    int64_t left = dialer->by - clock_monotonic_ms();
+    int64_t addresses = 0;
+
+    for (; at != NULL; at = at->ai_next) {
+        addresses++;
+    }
+    return left / addresses;
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -137,6 +152,7 @@ static void try_next(struct dialer *dialer)
         end(dialer, -1);
         return;
     }
+    reactor_timer_set(&dialer->timer, share_of_time(dialer, at));
     dialer->next = at->ai_next;
     dialer->fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (dialer->fd < 0) {
@@ -265,6 +281,7 @@ void dialer_connect(struct dialer *dialer, const char *host_port, int64_t timeou
     dialer->arg = arg;
     dialer->busy = true;
     dialer->why = (struct ks_failure){0};
+    dialer->by = clock_monotonic_ms() + timeout_ms;
     reactor_timer_set(&dialer->timer, timeout_ms);
     reactor_timer_set(&dialer->begin, 0);
 }

@@ -7,10 +7,13 @@ import threading
 import time
 
 from proton import Condition, Delivery, Endpoint, Terminus, symbol
-from proton.handlers import MessagingHandler
+from proton.handlers import EndpointStateHandler, MessagingHandler
 from proton.reactor import Container, EventInjector, ApplicationEvent
 
 from support.ports import keep_port
+
+STATES = {"accept": Delivery.ACCEPTED, "reject": Delivery.REJECTED, "release": Delivery.RELEASED,
+          "modify": Delivery.MODIFIED, "undeliverable": Delivery.MODIFIED}
 
 
 @dataclasses.dataclass
@@ -30,16 +33,26 @@ class Taken:
 class Broker(MessagingHandler):
     """Broker(relay=True): links without an address, as Artemis offers; else a link for each address.
 
-    judge(address, message) says what becomes of a message: "accept", "reject", "release", "modify", "ignore",
-    "cut" (the connection). refuse(address) says whether a link is refused. credit: at a time; 0: none.
+    judge(address, message) says what becomes of a message: "accept", "reject", "release", "modify", "undeliverable"
+    (modified, not here), "settle" (without a word), "receive" (and accept later), "ignore", "cut" (the connection),
+    "close" (it, with a word), "end" (the session), "detach" (the link). refuse(address) says whether a link is
+    refused, silent(address) whether its attach is not even answered. credit: at a time; 0: none; credit_of(address)
+    for a link of its own; drain: credit is to be used at once or given back. told: of these, from the start.
     """
 
-    def __init__(self, relay=True, credit=200, port=0):
+    def __init__(self, relay=True, credit=200, port=0, max_frame=None, channel_max=None, drain=False,
+                 close_at_once=False, told=None):
         super().__init__(prefetch=0, auto_accept=False, auto_settle=False)
         self.relay, self.credit, self.port = relay, credit, port or keep_port()
+        self.max_frame, self.channel_max, self.drain = max_frame, channel_max, drain
+        self.close_at_once = close_at_once
         self.judge = lambda address, message: "accept"
         self.refuse = lambda address: False
+        self.silent = lambda address: False
+        self.credit_of = lambda address: self.credit
         self.delay = 0.0
+        vars(self).update(told or {})
+        self.be_silent()
         self.taken = []
         self.seen = []  # every message that came, whatever became of it
         self.connections = 0
@@ -89,6 +102,17 @@ class Broker(MessagingHandler):
 
     # --- the broker ---
 
+    def be_silent(self):
+        """Proton's Python answers every attach by itself: not those of silent addresses."""
+        links = next(h for h in self.handlers if isinstance(h, EndpointStateHandler))
+        answers = links.on_link_remote_open
+
+        def on_link_remote_open(event):
+            if not self.silent(event.link.remote_target.address or ""):
+                answers(event)
+
+        links.on_link_remote_open = on_link_remote_open
+
     def note(self, change):
         with self.changed:
             change()
@@ -97,13 +121,26 @@ class Broker(MessagingHandler):
     def on_start(self, event):
         acceptor = self.container.listen(f"127.0.0.1:{self.port}")
         self.acceptor = acceptor
+        if self.drain:  # asks again and again, as who polls
+            self.container.schedule(0, self)
         self.ready.set()
+
+    def on_connection_bound(self, event):
+        if self.max_frame is not None:
+            event.transport.max_frame_size = self.max_frame
+        if self.channel_max is not None:
+            event.transport.channel_max = self.channel_max
 
     def on_connection_opening(self, event):
         if self.relay:
             event.connection.offered_capabilities = [symbol("ANONYMOUS-RELAY")]
         self.open_connections.append(event.connection)
         self.note(lambda: setattr(self, "connections", self.connections + 1))
+
+    def on_connection_opened(self, event):
+        if self.close_at_once:
+            event.connection.condition = Condition("amqp:connection:forced", "not now")
+            event.connection.close()
 
     def on_link_opening(self, event):
         link = event.link
@@ -115,7 +152,11 @@ class Broker(MessagingHandler):
             self.container.schedule(0, self)
             return
         link.target.address = address
-        link.flow(self.credit)
+        self.give(link, self.credit_of(address or ""))
+
+    def give(self, link, credit):
+        if credit and not self.drain:
+            link.flow(credit)
 
     def on_message(self, event):
         message, link = event.message, event.link
@@ -130,10 +171,27 @@ class Broker(MessagingHandler):
             self.container.schedule(self.delay, self)
         else:
             self.answer(event.delivery, outcome, seen)
-        if self.credit:
-            link.flow(1)
+        if self.credit_of(address) and link.state & Endpoint.LOCAL_ACTIVE:
+            self.give(link, 1)
+
+    def poll(self):
+        for link in self.links():
+            if link.credit == 0:
+                link.drain(10)
+        self.container.schedule(0.02, self)
+
+    def links(self):
+        """To us, of all connections."""
+        for connection in self.open_connections:
+            link = connection.link_head(Endpoint.REMOTE_ACTIVE)
+            while link is not None:
+                if link.is_receiver:
+                    yield link
+                link = link.next(Endpoint.REMOTE_ACTIVE)
 
     def on_timer_task(self, event):
+        if self.drain:
+            self.poll()
         for link in self.refused:
             link.condition = Condition("amqp:unauthorized-access", "not here")
             link.close()
@@ -147,14 +205,24 @@ class Broker(MessagingHandler):
             self.answer(delivery, outcome, seen)
 
     def answer(self, delivery, outcome, seen):
-        states = {"accept": Delivery.ACCEPTED, "reject": Delivery.REJECTED, "release": Delivery.RELEASED,
-                  "modify": Delivery.MODIFIED}
+        link = delivery.link
         if outcome == "cut":
             self.drop_all()
-        elif outcome in states and delivery.link.state & Endpoint.LOCAL_ACTIVE:
+        elif outcome in ("close", "end", "detach"):
+            ended = {"close": link.connection, "end": link.session, "detach": link}[outcome]
+            ended.condition = Condition("amqp:internal-error", "as told")
+            ended.close()
+        elif outcome == "receive":
+            delivery.update(Delivery.RECEIVED)
+            self.held.append((delivery, "accept", seen, time.monotonic() + 0.05))
+            self.container.schedule(0.05, self)
+        elif outcome != "ignore" and link.state & Endpoint.LOCAL_ACTIVE:
             if outcome == "accept":
                 self.note(lambda: self.taken.append(seen))
-            delivery.update(states[outcome])
+            if outcome == "undeliverable":
+                delivery.local.failed = delivery.local.undeliverable = True
+            if outcome != "settle":
+                delivery.update(STATES[outcome])
             delivery.settle()
 
     def drop_all(self):
@@ -170,12 +238,8 @@ class Broker(MessagingHandler):
 
     def on_credit(self, event):
         self.credit = int(event.subject)
-        for connection in self.open_connections:
-            link = connection.link_head(Endpoint.REMOTE_ACTIVE)
-            while link is not None:
-                if link.is_receiver:
-                    link.flow(self.credit)
-                link = link.next(Endpoint.REMOTE_ACTIVE)
+        for link in self.links():
+            link.flow(self.credit)
 
     def on_stop(self, event):
         self.acceptor.close()
