@@ -185,8 +185,11 @@ static void lookup_free(struct lookup *lookup)
 static void looked_up(struct reactor_post *post, bool discard)
 {
     struct lookup *lookup = (struct lookup *)post;
-    struct dialer *dialer = lookup->dialer;
+    struct dialer *dialer;
 
+    lock_take(&lookup->lock); /* until the thread that posted has let go of it */
+    dialer = lookup->dialer;
+    lock_give(&lookup->lock);
     if (dialer == NULL || discard) {
         if (dialer != NULL) {
             dialer->lookup = NULL;
