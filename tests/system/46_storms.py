@@ -16,8 +16,8 @@ LOGINS = 2000 if LONG else 100 if SANITIZED else 200
 CONNECTIONS = 20
 TWICE = 10  # of the certificates log in on two connections at once
 KILLS = 5 if LONG else 2
-BACKLOG = 100000 if LONG else 1500 if SANITIZED else 4000
-TENANTS = 500 if LONG else 40
+BACKLOG = 100000 if LONG else 1600 if SANITIZED else 4000
+TENANTS = 500 if LONG else 40  # each has 5 shares of the backlog
 
 
 def number(taken):
