@@ -71,6 +71,33 @@ static void fail(struct broker *broker, const char *text)
     }
 }
 
+static void stream_failed(struct broker *broker)
+{
+    if (!broker->failed) {
+        broker->failed = true;
+        stream_explain(broker->stream, &broker->why);
+    }
+}
+
+/* What has not come before the deadline of the state. */
+static const char *overdue(const struct broker *broker)
+{
+    if (broker->state == BROKER_CLOSING) {
+        return "closed";
+    }
+    if (broker->stream == NULL) {
+        return "the broker could not be reached in time";
+    }
+    if (stream_is_tls(broker->stream) && !stream_is_tls_open(broker->stream)) {
+        return "the broker did not shake hands over TLS in time: does it expect TLS at this port?";
+    }
+    if (broker->state == BROKER_SASL && !stream_is_tls(broker->stream)) {
+        return "the broker did not answer the login in time: does it expect TLS (amqps) at this "
+               "port?";
+    }
+    return "the broker did not answer the login and OPEN in time";
+}
+
 /* ---- events ---- */
 
 static void add_condition(pn_condition_t *condition, const char *what, struct ks_failure *why)
@@ -312,10 +339,7 @@ static void on_readable(void *arg)
         fail(broker, "the broker ended the connection");
         break;
     case STREAM_ERROR:
-        fail(broker, broker->state == BROKER_SASL && stream_is_tls(broker->stream)
-                         ? "TLS failed: does messaging.ca sign the broker's certificate, and does "
-                           "that name its host?"
-                         : "the connection broke");
+        stream_failed(broker);
         break;
     }
     broker_turn(broker);
@@ -371,8 +395,10 @@ static void write_out(struct broker *broker)
             blocked = true;
             break;
         case STREAM_END:
+            fail(broker, "the broker ended the connection");
+            break;
         case STREAM_ERROR:
-            fail(broker, "the connection broke");
+            stream_failed(broker);
             break;
         }
     }
@@ -401,9 +427,7 @@ static void on_timer(void *arg)
     int64_t now = clock_monotonic_ms();
 
     if (broker->by != 0 && now >= broker->by) {
-        fail(broker, broker->state == BROKER_CLOSING
-                         ? "closed"
-                         : "the broker did not answer the login and OPEN in time");
+        fail(broker, overdue(broker));
     }
     if (broker->tick_at != 0 && now >= broker->tick_at && broker->has_engine) {
         broker->tick_at = (int64_t)pn_transport_tick(broker->engine.transport, now);

@@ -25,6 +25,8 @@ struct stream {
     bool read_needs_write;
     bool write_needs_read;
     bool failed; /* TLS broke: SSL_shutdown is forbidden */
+    int error;   /* of the system, at the last failure; 0: none */
+    unsigned long tls_error;
 };
 
 static void stream_arm(struct stream *stream)
@@ -106,7 +108,9 @@ void stream_close(struct stream *stream)
 
 static enum stream_result stream_tls_result(struct stream *stream, int rc, bool reading)
 {
+    int system_error = errno;
     int error = SSL_get_error(stream->ssl, rc);
+    unsigned long tls_error = ERR_peek_error();
 
     ERR_clear_error();
     if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
@@ -122,6 +126,17 @@ static enum stream_result stream_tls_result(struct stream *stream, int rc, bool 
         return STREAM_END;
     }
     stream->failed = true;
+    stream->tls_error = tls_error;
+    stream->error = error == SSL_ERROR_SYSCALL ? system_error : 0;
+    return STREAM_ERROR;
+}
+
+static enum stream_result stream_socket_result(struct stream *stream)
+{
+    if (errno == EAGAIN) {
+        return STREAM_AGAIN;
+    }
+    stream->error = errno;
     return STREAM_ERROR;
 }
 
@@ -153,7 +168,7 @@ enum stream_result stream_read(struct stream *stream, void *to, size_t cap, size
     if (n == 0) {
         return STREAM_END;
     }
-    return errno == EAGAIN ? STREAM_AGAIN : STREAM_ERROR;
+    return stream_socket_result(stream);
 }
 
 enum stream_result stream_write(struct stream *stream, const void *from, size_t len, size_t *done)
@@ -181,7 +196,23 @@ enum stream_result stream_write(struct stream *stream, const void *from, size_t 
         *done = (size_t)n;
         return STREAM_OK;
     }
-    return errno == EAGAIN ? STREAM_AGAIN : STREAM_ERROR;
+    return stream_socket_result(stream);
+}
+
+void stream_explain(const struct stream *stream, struct ks_failure *why)
+{
+    long verdict = stream->ssl == NULL ? X509_V_OK : SSL_get_verify_result(stream->ssl);
+    const char *text = ERR_reason_error_string(stream->tls_error);
+
+    if (verdict != X509_V_OK) {
+        (void)ks_fail(why, KS_IO, NULL, "the certificate is not accepted: %s",
+                      X509_verify_cert_error_string(verdict));
+    } else if (text != NULL) {
+        (void)ks_fail(why, KS_IO, NULL, "TLS failed: %s", text);
+    } else {
+        (void)ks_fail(why, KS_IO, NULL, "the connection broke: %s",
+                      stream->error != 0 ? ks_errno_text(stream->error) : "it was cut off");
+    }
 }
 
 void stream_want_read(struct stream *stream, bool want)
@@ -218,6 +249,11 @@ void stream_shutdown(struct stream *stream)
 bool stream_is_tls(const struct stream *stream)
 {
     return stream->ssl != NULL;
+}
+
+bool stream_is_tls_open(const struct stream *stream)
+{
+    return stream->ssl != NULL && SSL_is_init_finished(stream->ssl) == 1;
 }
 
 bool stream_peer_subject(struct stream *stream, struct buf *der)

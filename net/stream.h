@@ -38,6 +38,10 @@ void stream_close(struct stream *stream);
 enum stream_result stream_read(struct stream *stream, void *to, size_t cap, size_t *done);
 enum stream_result stream_write(struct stream *stream, const void *from, size_t len, size_t *done);
 
+/* Why the last STREAM_ERROR, in the system's or OpenSSL's words; of a certificate, what is wrong
+ * with it. */
+void stream_explain(const struct stream *stream, struct ks_failure *why);
+
 /* Whether `readable` is wanted; starts as true. Calling it with true while OpenSSL holds decrypted
  * bytes makes `readable` be called on the next turn: a reader that stops for fairness calls it. */
 void stream_want_read(struct stream *stream, bool want);
@@ -49,5 +53,7 @@ void stream_want_write(struct stream *stream, bool want);
 void stream_shutdown(struct stream *stream);
 
 bool stream_is_tls(const struct stream *stream);
+/* Whether its handshake is done. */
+bool stream_is_tls_open(const struct stream *stream);
 /* The DER of the subject Name of the verified client certificate; false without one. */
 bool stream_peer_subject(struct stream *stream, struct buf *der);
