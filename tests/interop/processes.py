@@ -44,18 +44,28 @@ class Processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
         for _, process in self.started:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            self.end(process)
+
+    @staticmethod
+    def end(process):
+        """By SIGTERM, and after 10 s by force."""
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def stop(self, name):
+        self.end(dict(self.started)[name])
 
     def log_path(self, name):
         return self.folder / f"{name}.log"
 
     def start(self, name, arguments, environment=None):
         """Starts it. Should this process be killed, the kernel ends the started one too."""
-        with open(self.log_path(name), "wb") as log:
+        with open(self.log_path(name), "ab") as log:
             process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *map(str, arguments)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,

@@ -2,7 +2,8 @@
 import json
 import subprocess
 
-from parts import BROKER_PASSWORD, BROKER_USER, LIMITS, PATIENCE, Broker, ProtocolAdapter
+from artemis import PASSWORD, PATIENCE, USER, Artemis
+from parts import LIMITS, ProtocolAdapter
 from processes import wait_until
 from proton import Message
 from proton.utils import BlockingConnection
@@ -41,7 +42,7 @@ class Consumer:
     def __init__(self, port, tenant):
         self.tenant = tenant
         self.connection = BlockingConnection(
-            f"amqp://127.0.0.1:{port}", timeout=WAIT, user=BROKER_USER, password=BROKER_PASSWORD,
+            f"amqp://127.0.0.1:{port}", timeout=WAIT, user=USER, password=PASSWORD,
             allowed_mechs="PLAIN")
         self.receivers = {kind: self.connection.create_receiver(f"{kind}/{tenant}", name=kind, credit=50)
                           for kind in ("telemetry", "event")}
@@ -77,8 +78,9 @@ class Consumer:
 class Stage:
     """Entering starts all of it and waits; leaving ends Koseki and checks its store."""
 
-    def __init__(self, processes, out, folder):
-        self.processes, self.out, self.folder = processes, out, folder
+    def __init__(self, processes, out, home, folder):
+        """out: of the adapters; home: of Artemis; folder: for all that is made."""
+        self.processes, self.out, self.home, self.folder = processes, out, home, folder
         self.koseki = self.broker = self.http = self.mqtt = None
 
     def __enter__(self):
@@ -111,9 +113,9 @@ class Stage:
         external = dict(REQUEST, name="mqtt", host="localhost",
                         port=self.koseki.port("amqp.tls-listen"), trustStorePath=pki.path("ca.pem"),
                         certPath=pki.path("client.pem"), keyPath=pki.path("client.key"))
-        self.broker = Broker(self.processes, self.out, self.folder)
+        self.broker = Artemis(self.processes, self.home, self.folder, {"amqp": ""})
         self.http, self.mqtt = (
-            ProtocolAdapter(self.processes, self.out, self.folder, kind, registry, self.broker.port, tls)
+            ProtocolAdapter(self.processes, self.out, self.folder, kind, registry, self.broker.port("amqp"), tls)
             for kind, registry in (("http", plain), ("mqtt", external)))
         self.broker.wait_ready()
         self.adapters_ready()
@@ -123,7 +125,7 @@ class Stage:
         self.mqtt.wait_ready()
 
     def consumer(self, tenant):
-        return Consumer(self.broker.port, tenant)
+        return Consumer(self.broker.port("amqp"), tenant)
 
     def restart_koseki(self):
         """Ends it and starts it on the same ports."""
