@@ -32,7 +32,8 @@ class Messaging(unittest.TestCase):
             self.broker = None
 
     def open(self, **settings):
-        settings.setdefault("messaging__urls", self.broker.url() if self.broker else "amqp://127.0.0.1:1")
+        if "messaging__urls" not in settings:
+            settings["messaging__urls"] = self.broker.url() if self.broker else "amqp://127.0.0.1:1"
         koseki = Koseki(**settings)
         self.addCleanup(self.close, koseki)
         return koseki
