@@ -1,10 +1,14 @@
 """Brokers that behave oddly, within the protocol or outside it: what holds all the same."""
+import os
+import threading
 import time
+import unittest
 
 from support.adapter import Adapter, payload, status
 from support.broker import Broker
 from support.messaging import DEVICES, TENANTS, Messaging, ids
 
+LONG = os.environ.get("KOSEKI_TESTS_LONG") == "1"
 ODDITIES = ("reject", "release", "modify", "undeliverable", "settle", "receive", "detach", "end", "close", "cut")
 
 
@@ -185,6 +189,42 @@ class Oddities(Messaging):
         koseki.wait_for(lambda: self.messaging(koseki)["trouble"], "the reason")
         self.assertIn("nowhere.invalid", self.messaging(koseki)["broker"])
         self.assertFalse(self.messaging(koseki)["connected"])
+
+
+@unittest.skipUnless(LONG, "minutes, with --long")
+class Silence(Messaging):
+    def test_what_is_never_answered_is_sent_again(self):
+        ignored = []
+
+        def judge(address, message):
+            if address.startswith("event/") and len(ignored) < 3:
+                ignored.append(message.id)
+                return "ignore"
+            return "accept"
+
+        self.broker.judge = judge
+        koseki = self.open()
+        koseki.create_tenant("T1")
+        with Adapter(koseki) as adapter:
+            devices = [self.provision(adapter) for _ in range(5)]
+        self.broker.wait(lambda: set(ids(self.broker.of("event/T1"))) == set(devices), 150)
+        koseki.wait_for(lambda: all(self.notified(koseki, device) for device in devices), "the flags")
+        self.assertGreaterEqual(self.messaging(koseki)["resent"], 3)
+        self.assertEqual(len({taken.id for taken in self.broker.of("event/T1")}), 5)
+
+    def test_a_broker_that_has_stopped_in_the_middle(self):
+        """It holds its connection and says nothing, no heartbeat either: the next one is called."""
+        go_on = threading.Event()
+        self.addCleanup(go_on.set)
+        self.broker.judge = lambda address, message: "accept" if go_on.wait(300) else "ignore"
+        second = Broker()
+        self.addCleanup(second.stop)
+        koseki = self.open(messaging__urls=f"{self.broker.url()},{second.url()}")
+        koseki.create_tenant("T1")
+        with Adapter(koseki) as adapter:
+            device = self.provision(adapter)
+        second.wait(lambda: ids(second.of("event/T1")) == [device], 120)
+        koseki.wait_for(lambda: self.notified(koseki, device), "the flag")
 
 
 class OdditiesOfLinks(Oddities):
