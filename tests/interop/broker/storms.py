@@ -1,0 +1,35 @@
+"""Storms with a real broker: killed as by a power failure, alone and together with Koseki, in the middle of a fleet's
+first logins."""
+from stage import Case
+from support.storm import KILLS, Storm
+
+
+class Storms(Storm, Case):
+    def setUp(self):
+        super().setUp()
+        self.taker = self.consumer(self.tenant, look=self.look)
+
+    def arrived(self):
+        return list(self.taker.taken)
+
+    def restart_broker(self):
+        self.broker.kill()
+        self.broker.start()
+
+    def restart_koseki(self):
+        self.koseki.kill()
+        self.koseki.start()
+
+    def test_the_broker_is_killed(self):
+        self.assertEqual(self.storm(self.restart_broker, waves=KILLS), 0)  # no login was cut off
+
+    def test_koseki_is_killed(self):
+        self.assertGreater(self.storm(self.restart_koseki), 0)
+
+    def test_both_are_killed(self):
+        def disturb():
+            self.broker.kill()
+            self.restart_koseki()
+            self.broker.start()
+
+        self.assertGreater(self.storm(disturb, waves=KILLS), 0)
