@@ -15,7 +15,6 @@ import yaml
 from engine import GRACE, IMAGE, TREE, free_port
 from parts import HEAP, PATIENCE, fetch
 from processes import Processes, listening
-from proton.utils import BlockingConnection
 from support import pki
 from support.server import WAIT
 
@@ -30,7 +29,7 @@ class Compose(unittest.TestCase):
         cls.deploy = pathlib.Path(tempfile.mkdtemp(prefix="koseki-compose-")) / "deploy"
         cls.addClassCleanup(shutil.rmtree, cls.deploy.parent)
         cls.deploy.mkdir()
-        for name in ("compose.yaml", "container"):
+        for name in ("compose.yaml", "container", "events"):
             source = DEPLOY / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, cls.deploy / name)
         cls.files = cls.deploy / "local"
@@ -112,20 +111,20 @@ class Compose(unittest.TestCase):
         profile.write_text(re.sub(r"-Xms\w+ -Xmx\w+", " ".join(HEAP[:2]), profile.read_text()))
         processes.start("broker", [instance / "bin/artemis", "run"])
         processes.wait_for("broker", lambda: listening("127.0.0.1", port), "its port", PATIENCE)
-        return port, environment["ARTEMIS_USER"], password
+        return port, environment["ARTEMIS_USER"]
 
     def test_the_pair_runs(self):
         """The prepared files, the container's options as written, the broker with its broker.xml: an event arrives."""
         engine = container.ENGINE
         with tempfile.TemporaryDirectory(prefix="koseki-broker-") as folder, Processes(folder) as processes:
-            port, user, password = self.broker(processes, folder)
+            port, user = self.broker(processes, folder)
             ports = {"AMQP_TLS_LISTEN": free_port(), "HTTP_TLS_LISTEN": free_port(), "OPS_LISTEN": free_port()}
             own = [f"--env=KOSEKI_{key}=127.0.0.1:{number}" for key, number in ports.items()]
             own.append(f"--env=KOSEKI_MESSAGING_URLS=amqp://127.0.0.1:{port}")
             engine.call("run", "--detach", "--name=composed", *engine.network, *engine.options, *self.options(),
                         *own, IMAGE)
             try:
-                self.use(ports, port, user, password)
+                self.use(ports, port, user)
                 engine.call("stop", f"--time={GRACE}", "composed")
                 self.assertEqual(engine.inspect("composed")["State"]["ExitCode"], 0)
             except BaseException:
@@ -134,7 +133,7 @@ class Compose(unittest.TestCase):
             finally:
                 engine.call("rm", "--force", "composed")
 
-    def use(self, ports, broker_port, user, password):
+    def use(self, ports, broker_port, user):
         written = re.search(r"^curl --cacert deploy/local.*$", (TREE / "README.md").read_text(), re.M).group()
         curl = written.replace(":8443/", f":{ports['HTTP_TLS_LISTEN']}/") + " -sS --fail-with-body"
         run = self.until(lambda: self.shell(curl))
@@ -147,12 +146,11 @@ class Compose(unittest.TestCase):
                          f"--password-file deploy/local/adapter.password --cert {pki.path('device-1.pem')} --json")
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         device = json.loads(run.stdout)["device"]
-        connection = BlockingConnection(f"amqp://127.0.0.1:{broker_port}", user=user, password=password,
-                                        allowed_mechs="PLAIN", timeout=WAIT)
-        receiver = connection.create_receiver("event/acme", credit=10)
-        self.assertEqual(receiver.receive(timeout=WAIT).properties["device_id"], device)
-        receiver.accept()
-        connection.close()
+        written = re.search(r"^deploy/events .*deploy/local.*$", (TREE / "README.md").read_text(), re.M).group()
+        self.assertIn(f" --username {user} ", written)
+        events = written.replace(":5672 ", f":{broker_port} ") + f" --count 1 --timeout {WAIT / 2}"
+        run = self.shell(events)
+        self.assertIn(f"device {device} of tenant acme was provisioned\n", run.stdout, run.stderr)
 
     def shell(self, command, text=None):
         return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=WAIT, input=text,

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Runs deploy/quickstart as a person would: once, the commands it names, again, and with --once.
+"""Runs deploy/quickstart as a person would: once, the commands it names, again, with --once, and with a broker.
 
     tests/quickstart/run.py
 
@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KOSEKI = ROOT / "build/release/koseki"
 PID = ROOT / "demo/koseki.pid"
+BROKER_PID = ROOT / "demo/broker.pid"
+BROKER = f"-Dartemis.instance={ROOT}/demo/broker"
+EVENT = "application/vnd.eclipse-hono-device-provisioning-notification"
 WAIT = 60
 
 
@@ -26,8 +30,9 @@ def run(command):
 
 
 def running():
-    """Processes of this tree's program, whatever has become of its file."""
-    return {int(p.name) for p in pathlib.Path("/proc").iterdir() if p.name.isdigit() and is_koseki(p.name)}
+    """Processes of this tree's program, whatever has become of its file, and of the demo's broker."""
+    pids = [int(p.name) for p in pathlib.Path("/proc").iterdir() if p.name.isdigit()]
+    return {pid for pid in pids if is_koseki(pid) or is_broker(pid)}
 
 
 def is_koseki(pid):
@@ -37,11 +42,17 @@ def is_koseki(pid):
         return False
 
 
-def ended(pid):
-    until = time.monotonic() + WAIT
-    while is_koseki(pid) and time.monotonic() < until:
-        time.sleep(0.05)
-    return not is_koseki(pid)
+def is_broker(pid):
+    try:
+        return BROKER.encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def provisioned(text):
+    """The device of the one event that is shown."""
+    found = re.findall(r"^ *device (\S+) of tenant demo was provisioned$", text, re.M)
+    return found[0] if len(found) == 1 else None
 
 
 def commands(text):
@@ -64,11 +75,11 @@ class Quickstart:
 
     def usage(self):
         out = run("deploy/quickstart --help")
-        self.check("--help", out.returncode == 0 and "--once" in out.stdout, out.stdout + out.stderr)
+        self.check("--help", out.returncode == 0 and "--once" in out.stdout and "--with-broker" in out.stdout, out.stdout + out.stderr)
         out = run("deploy/quickstart --nonsense")
         self.check("unknown options are refused", out.returncode == 64 and "--nonsense" in out.stderr, out.stderr)
 
-    def once_and_left_running(self):
+    def left_running(self):
         """Its process."""
         out = run("deploy/quickstart")
         text = out.stdout + out.stderr
@@ -92,26 +103,80 @@ class Quickstart:
         self.check("the banned device is refused", banned.returncode == 1, banned.stdout)
         return pid
 
-    def again(self, pid):
-        """While it runs, and its program has been built anew meanwhile."""
+    def nothing_runs(self):
+        left = running() - self.others
+        self.check("nothing is left running", not left and not PID.exists() and not BROKER_PID.exists(), left)
+
+    def with_broker(self, before):
+        """While a demo runs, whose program has been built anew meanwhile."""
         shutil.copy2(KOSEKI, f"{KOSEKI}.new")
         os.replace(f"{KOSEKI}.new", KOSEKI)
+        out = run("umask 077; deploy/quickstart --with-broker")
+        text = out.stdout + out.stderr
+        if not self.check("--with-broker, with a demo from before", out.returncode == 0, text):
+            return
+        self.check("which was stopped", before is None or not is_koseki(before))
+        self.check("both are left running",
+                   is_koseki(int(PID.read_text())) and is_broker(int(BROKER_PID.read_text())))
+        device = self.event(text)
+        found = commands(out.stdout)
+        self.check("three commands to try next", len(found) == 3, out.stdout)
+        for remark, command in found.items():
+            tried = run(command)
+            self.check(remark, tried.returncode == 0, f"{command}\n{tried.stdout}{tried.stderr}")
+            if "device-2.pem" in command:
+                self.check("its event arrives", provisioned(tried.stdout) not in (None, device), tried.stdout)
+
+    def event(self, text):
+        """As it arrives at the application; its device."""
+        device = provisioned(text)
+        self.check("an event arrives", device and f"device {device} (provisioned just now)" in text, text)
+        shown = [r"message-id +\S+-\d+", f"content-type +{EVENT}", r"creation-time +20\d\d-",
+                 'hono_registration_status = "NEW"', 'properties.* tenant_id = "demo".* qos = 1',
+                 f'annotations.* resource = "event/demo/{device}"']
+        missing = [pattern for pattern in shown if not re.search(pattern, text, re.S)]
+        self.check("with its properties and annotations", not missing, f"{missing} {text}")
+        self.check("the device is marked as told", '"auto-provisioning-notification-sent":true' in text, text)
+        return device
+
+    def once(self):
+        """Over a demo with a broker; then with one again."""
         out = run("deploy/quickstart --once")
         self.check("--once, with a demo from before", out.returncode == 0, out.stdout + out.stderr)
         self.check("a device is provisioned again", re.search(r"credentials .*\b201\b", out.stdout), out.stdout)
-        self.check("the demo from before was stopped", ended(pid))
-        left = running() - self.others
-        self.check("nothing is left running", not left and not PID.exists(), left)
+        self.check("without an event", provisioned(out.stdout) is None, out.stdout)
+        self.nothing_runs()
+        fetched = self.fetched()
+        out = run("deploy/quickstart --once --with-broker")
+        self.check("--once --with-broker", out.returncode == 0, out.stdout + out.stderr)
+        self.event(out.stdout)
+        self.check("nothing is fetched again", fetched == self.fetched())
+        self.nothing_runs()
+
+    def fetched(self):
+        return {p: p.stat().st_ctime_ns for p in (ROOT / "build/artemis").glob("*")}
+
+    def interrupted(self):
+        """By ctrl-C, which all processes of the terminal get, while both run."""
+        process = subprocess.Popen(["deploy/quickstart", "--with-broker"], stdout=subprocess.PIPE, text=True, cwd=ROOT,
+                                   stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+        started = False
+        for line in process.stdout:
+            if line.startswith("Creating the tenant"):
+                started = len(running() - self.others) == 2
+                os.killpg(process.pid, signal.SIGINT)
+        self.check("it is interrupted", process.wait() != 0 and started, running())
+        self.nothing_runs()
 
 
 def main():
     quickstart = Quickstart()
     quickstart.usage()
-    pid = quickstart.once_and_left_running()
-    if pid is not None:
-        quickstart.again(pid)
-    elif PID.exists() and is_koseki(PID.read_text().strip()):
-        os.kill(int(PID.read_text()), 15)
+    quickstart.with_broker(quickstart.left_running())
+    quickstart.once()
+    quickstart.interrupted()
+    for left in running() - quickstart.others:
+        os.kill(left, signal.SIGTERM)
     print(f"{quickstart.passed} passed, {quickstart.failed} failed")
     return 1 if quickstart.failed else 0
 
