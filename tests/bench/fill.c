@@ -4,11 +4,13 @@
  *     fill clone DIR TENANT COUNT   the device dev-0000000 of the tenant and its credential, made
  *                                   through the management API before, COUNT - 1 times again as
  *                                   dev-0000001 …: records of the true size without COUNT requests
+ *     fill events DIR TENANT COUNT  so many events that wait for the broker, of dev-0000000 …
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "store/lmdb/lmdb_kv.h"
 #include "store/store.h"
 
@@ -63,7 +65,20 @@ static void clone_device(struct store_txn *txn, struct arena *arena, uint32_t sp
     need(store_credential_put(txn, space, &credential, &why), "put a credential");
 }
 
-static int clone(const char *dir, const char *tenant, unsigned count)
+static void add_event(struct store_txn *txn, uint32_t space, const char *tenant, const char *id)
+{
+    const struct store_outbox_entry entry = {.kind = STORE_OUTBOX_EVENT,
+                                             .space = space,
+                                             .created_ms = clock_now_ms(),
+                                             .tenant_id = span_cstr(tenant),
+                                             .device_id = span_cstr(id)};
+    uint64_t seq;
+
+    need(store_outbox_append(txn, &entry, &seq, &why), "add an event");
+}
+
+/* From dev-<first> to dev-<end - 1>. */
+static int fill(bool events, const char *dir, const char *tenant, unsigned first, unsigned end)
 {
     const struct lmdb_kv_options kv_options = {.dir = dir, .map_size = MAP_SIZE, .max_readers = 8};
     struct kv *kv;
@@ -76,12 +91,16 @@ static int clone(const char *dir, const char *tenant, unsigned count)
     need(lmdb_kv_open(&kv, &kv_options, &why), dir);
     need(store_open(&store, kv, &why), "open the store");
     arena_init(&arena);
-    for (unsigned i = 1; i < count;) {
+    for (unsigned i = first; i < end;) {
         need(store_write_begin(store, &txn, &why), "begin");
         need(store_tenant_find(txn, span_cstr(tenant), &space, &why), tenant);
-        for (unsigned end = i + A_TRANSACTION; i < count && i < end; i++) {
+        for (unsigned until = i + A_TRANSACTION; i < end && i < until; i++) {
             (void)snprintf(id, sizeof(id), "dev-%07u", i);
-            clone_device(txn, &arena, space, id);
+            if (events) {
+                add_event(txn, space, tenant, id);
+            } else {
+                clone_device(txn, &arena, space, id);
+            }
             arena_reset(&arena);
         }
         need(store_write_commit(txn, &why), "commit");
@@ -93,9 +112,11 @@ static int clone(const char *dir, const char *tenant, unsigned count)
 
 int main(int argc, char **argv)
 {
-    if (argc == 5 && strcmp(argv[1], "clone") == 0) {
-        return clone(argv[2], argv[3], (unsigned)strtoul(argv[4], NULL, 10));
+    bool events = argc == 5 && strcmp(argv[1], "events") == 0;
+
+    if (events || (argc == 5 && strcmp(argv[1], "clone") == 0)) {
+        return fill(events, argv[2], argv[3], events ? 0 : 1, (unsigned)strtoul(argv[4], NULL, 10));
     }
-    (void)fprintf(stderr, "usage: fill clone DIR TENANT COUNT\n");
+    (void)fprintf(stderr, "usage: fill clone|events DIR TENANT COUNT\n");
     return 64;
 }
