@@ -1,11 +1,12 @@
 #include <stdio.h>
 
+#include "base/buf.h"
 #include "cli/command.h"
 #include "store/lmdb/lmdb_copy.h"
 #include "store/lmdb/lmdb_kv.h"
 #include "store/store.h"
 
-enum { BACKUP_READERS = 64 };
+enum { BACKUP_READERS = 64, MARK_MAX = 64 };
 
 /* Only what is a store of ours is copied. */
 static enum ks_status copy(const struct settings *settings, const char *to, struct ks_failure *why)
@@ -16,8 +17,11 @@ static enum ks_status copy(const struct settings *settings, const char *to, stru
         .max_readers = BACKUP_READERS,
         .read_only = true,
     };
+    struct lmdb_copy_mark mark;
     struct store *store = NULL;
     struct kv *kv = NULL;
+    struct buf key;
+    struct buf value;
     enum ks_status st = lmdb_kv_open(&kv, &options, why);
 
     if (st != KS_OK) {
@@ -28,7 +32,13 @@ static enum ks_status copy(const struct settings *settings, const char *to, stru
         lmdb_kv_close(kv);
         return st;
     }
-    st = lmdb_copy(kv, to, why);
+    buf_init(&key, MARK_MAX);
+    buf_init(&value, MARK_MAX);
+    store_copy_mark(&key, &value);
+    mark = (struct lmdb_copy_mark){.key = buf_span(&key), .value = buf_span(&value)};
+    st = lmdb_copy(kv, to, &mark, why);
+    buf_done(&key);
+    buf_done(&value);
     store_close(store);
     return st;
 }

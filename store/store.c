@@ -4,15 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/bytes.h"
 #include "store/space_counts.h"
 #include "store/txn.h"
 
 enum { STORE_FORMAT = 1 };
 
 static const char meta_format[] = "format";
+static const char meta_instance[] = "instance";
 const char meta_next_space[] = "next-space";
 const char meta_outbox_seq[] = "outbox-seq";
 const char meta_dropped[] = "dropped";
+static const char meta_copied[] = "copied";
 
 /* ---- transactions ---- */
 
@@ -137,34 +140,36 @@ uint64_t store_tenant_generation(const struct store *store)
 
 /* ---- opening ---- */
 
-static struct key instance_key(void)
+enum origin {
+    ORIGIN_NEW, /* nobody has written to it yet */
+    ORIGIN_OWN,
+    ORIGIN_COPY, /* a backup, and nobody has written to it since */
+};
+
+static struct key meta_key(const char *name)
 {
     struct key key;
 
     key_begin(&key);
-    key_add_text(&key, SPAN("instance"));
+    key_add_text(&key, span_cstr(name));
     return key;
 }
 
-/* *is_new: nobody has written to it yet. */
-static enum ks_status read_meta(struct store_txn *txn, bool *is_new, struct ks_failure *why)
+void store_copy_mark(struct buf *key, struct buf *value)
+{
+    struct key at = meta_key(meta_copied);
+
+    buf_add_span(key, key_span(&at));
+    bytes_put(value, 1, 8);
+}
+
+static enum ks_status read_instance(struct store_txn *txn, struct ks_failure *why)
 {
     struct store *store = txn->store;
-    struct key key = instance_key();
+    struct key key = meta_key(meta_instance);
     struct span found;
-    uint64_t format = 0;
-    enum ks_status st = txn_meta_get(txn, meta_format, &format, why);
+    enum ks_status st = txn_get(txn, KV_META, &key, &found, why);
 
-    *is_new = st == KS_OK && format == 0;
-    if (st != KS_OK || *is_new) {
-        return st;
-    }
-    if (format != STORE_FORMAT) {
-        return ks_fail(why, KS_CORRUPT, "newer-format",
-                       "the store has format %llu; this Koseki reads format %d",
-                       (unsigned long long)format, STORE_FORMAT);
-    }
-    st = txn_get(txn, KV_META, &key, &found, why);
     if (st == KS_NOT_FOUND || (st == KS_OK && found.len != sizeof(store->instance.bytes))) {
         return ks_fail(why, KS_CORRUPT, "not-a-store", "the store has no instance id");
     }
@@ -174,10 +179,39 @@ static enum ks_status read_meta(struct store_txn *txn, bool *is_new, struct ks_f
     return st;
 }
 
+static enum ks_status draw_instance(struct store_txn *txn, struct ks_failure *why)
+{
+    struct uuid *instance = &txn->store->instance;
+    struct key key = meta_key(meta_instance);
+
+    *instance = uuid_random();
+    return txn_put(txn, KV_META, &key, span_of(instance->bytes, sizeof(instance->bytes)), why);
+}
+
+static enum ks_status read_meta(struct store_txn *txn, enum origin *origin, struct ks_failure *why)
+{
+    uint64_t format = 0;
+    uint64_t copied = 0;
+    enum ks_status st = txn_meta_get(txn, meta_format, &format, why);
+
+    if (st == KS_OK) {
+        st = txn_meta_get(txn, meta_copied, &copied, why);
+    }
+    *origin = format == 0 ? ORIGIN_NEW : copied != 0 ? ORIGIN_COPY : ORIGIN_OWN;
+    if (st != KS_OK || *origin == ORIGIN_NEW) {
+        return st;
+    }
+    if (format != STORE_FORMAT) {
+        return ks_fail(why, KS_CORRUPT, "newer-format",
+                       "the store has format %llu; this Koseki reads format %d",
+                       (unsigned long long)format, STORE_FORMAT);
+    }
+    return read_instance(txn, why);
+}
+
 static enum ks_status write_meta(struct store_txn *txn, struct ks_failure *why)
 {
-    struct store *store = txn->store;
-    struct key key = instance_key();
+    const struct store *store = txn->store;
     struct kv_stat stat;
     enum ks_status st = store->kv->engine->stat(txn->kv, &stat, why);
 
@@ -192,15 +226,19 @@ static enum ks_status write_meta(struct store_txn *txn, struct ks_failure *why)
     if (st == KS_OK) {
         st = txn_meta_put(txn, meta_next_space, 1, why);
     }
-    if (st == KS_OK) {
-        store->instance = uuid_random();
-        st = txn_put(txn, KV_META, &key,
-                     span_of(store->instance.bytes, sizeof(store->instance.bytes)), why);
-    }
-    return st;
+    return st == KS_OK ? draw_instance(txn, why) : st;
 }
 
-static enum ks_status look(struct store *store, bool *is_new, struct ks_failure *why)
+/* As often as the copy is restored: each has an instance id of its own. */
+static enum ks_status own_copy(struct store_txn *txn, struct ks_failure *why)
+{
+    struct key key = meta_key(meta_copied);
+    enum ks_status st = txn_del(txn, KV_META, &key, why);
+
+    return st == KS_OK ? draw_instance(txn, why) : st;
+}
+
+static enum ks_status look(struct store *store, enum origin *origin, struct ks_failure *why)
 {
     struct store_txn *txn = NULL;
     enum ks_status st = store_reader_open(store, &txn, why);
@@ -209,25 +247,28 @@ static enum ks_status look(struct store *store, bool *is_new, struct ks_failure 
         st = store_reader_renew(txn, why);
     }
     if (st == KS_OK) {
-        st = read_meta(txn, is_new, why);
+        st = read_meta(txn, origin, why);
     }
     store_reader_close(txn);
     return st;
 }
 
-static enum ks_status make(struct store *store, struct ks_failure *why)
+/* Whoever only reads a copy leaves it as it is. */
+static enum ks_status settle_in(struct store *store, enum origin origin, struct ks_failure *why)
 {
     struct store_txn *txn = NULL;
     enum ks_status st;
 
     if (store->kv->engine->read_only(store->kv)) {
-        return ks_fail(why, KS_CORRUPT, "not-a-store", "the store is empty and opened to be read");
+        return origin == ORIGIN_COPY ? KS_OK
+                                     : ks_fail(why, KS_CORRUPT, "not-a-store",
+                                               "the store is empty and opened to be read");
     }
     st = store_write_begin(store, &txn, why);
     if (st != KS_OK) {
         return st;
     }
-    st = write_meta(txn, why);
+    st = origin == ORIGIN_NEW ? write_meta(txn, why) : own_copy(txn, why);
     if (st != KS_OK) {
         store_write_abort(txn);
         return st;
@@ -238,7 +279,7 @@ static enum ks_status make(struct store *store, struct ks_failure *why)
 enum ks_status store_open(struct store **out, struct kv *kv, struct ks_failure *why)
 {
     struct store *store = calloc(1, sizeof(*store));
-    bool is_new = false;
+    enum origin origin = ORIGIN_OWN;
     enum ks_status st;
 
     if (store == NULL) {
@@ -246,9 +287,9 @@ enum ks_status store_open(struct store **out, struct kv *kv, struct ks_failure *
     }
     store->kv = kv;
     atomic_store(&store->tenant_generation, 1);
-    st = look(store, &is_new, why);
-    if (st == KS_OK && is_new) {
-        st = make(store, why);
+    st = look(store, &origin, why);
+    if (st == KS_OK && origin != ORIGIN_OWN) {
+        st = settle_in(store, origin, why);
     }
     if (st != KS_OK) {
         free(store);

@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/span.h"
 #include "base/status.h"
 #include "base/uuid.h"
@@ -45,6 +46,10 @@ enum {
  * meta data: format version, instance id. KS_CORRUPT if it was made by others ("not-a-store") or
  * has a newer format ("newer-format"). */
 KS_MUST_CHECK enum ks_status store_open(struct store **out, struct kv *kv, struct ks_failure *why);
+/* What a copy of a store gets in its META (lmdb_copy): whoever first opens it to write draws a new
+ * instance id. What the copy and the original tell from then on is two things, also under one
+ * number. */
+void store_copy_mark(struct buf *key, struct buf *value);
 /* All transactions have ended. Takes NULL. Closes the kv as well. */
 void store_close(struct store *store);
 

@@ -14,6 +14,7 @@ enum { PATH_ROOM = LMDB_PATH_MAX + 32 };
 
 struct copy {
     const char *to;
+    const struct lmdb_copy_mark *mark;
     char part[PATH_ROOM];
     char whole[PATH_ROOM];
 };
@@ -41,6 +42,47 @@ static enum ks_status write_part(struct kv *kv, const struct copy *copy, struct 
     }
     close(fd);
     return st;
+}
+
+static int put_mark(MDB_env *env, const char *path, const struct lmdb_copy_mark *mark)
+{
+    MDB_val key = lmdb_val(mark->key);
+    MDB_val value = lmdb_val(mark->value);
+    MDB_txn *txn = NULL;
+    MDB_dbi meta;
+    int rc = mdb_env_set_maxdbs(env, 1);
+
+    if (rc == 0) {
+        rc = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+    }
+    if (rc == 0) {
+        rc = mdb_txn_begin(env, NULL, 0, &txn);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    rc = mdb_dbi_open(txn, lmdb_table_name(KV_META), 0, &meta);
+    if (rc == 0) {
+        rc = mdb_put(txn, meta, &key, &value, 0);
+    }
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    return mdb_txn_commit(txn); /* syncs */
+}
+
+/* Nobody else knows the file yet: no locks. */
+static enum ks_status mark_part(struct kv *kv, const struct copy *copy, struct ks_failure *why)
+{
+    MDB_env *env = NULL;
+    int rc = mdb_env_create(&env);
+
+    if (rc == 0) {
+        rc = put_mark(env, copy->part, copy->mark);
+        mdb_env_close(env);
+    }
+    return rc == 0 ? KS_OK : lmdb_env_fail(kv, rc, "cannot mark the copy", why);
 }
 
 /* The folder that `path` is in, whatever slashes it ends with. */
@@ -71,15 +113,19 @@ static enum ks_status fill(struct kv *kv, const struct copy *copy, struct ks_fai
 {
     enum ks_status st = write_part(kv, copy, why);
 
+    if (st == KS_OK) {
+        st = mark_part(kv, copy, why);
+    }
     if (st == KS_OK && rename(copy->part, copy->whole) != 0) {
         st = cannot("rename", copy->part, why);
     }
     return st == KS_OK ? sync_folders(copy, why) : st;
 }
 
-enum ks_status lmdb_copy(struct kv *kv, const char *to, struct ks_failure *why)
+enum ks_status lmdb_copy(struct kv *kv, const char *to, const struct lmdb_copy_mark *mark,
+                         struct ks_failure *why)
 {
-    struct copy copy = {.to = to};
+    struct copy copy = {.to = to, .mark = mark};
     enum ks_status st;
 
     if ((size_t)snprintf(copy.part, LMDB_PATH_MAX, "%s/data.mdb.part", to) >= LMDB_PATH_MAX) {

@@ -253,7 +253,7 @@ static enum ks_status commit(struct kv_txn *txn, struct ks_failure *why)
 
 /* ---- values ---- */
 
-static MDB_val val_of(struct span s)
+MDB_val lmdb_val(struct span s)
 {
     MDB_val val = {.mv_size = s.len};
 
@@ -275,7 +275,7 @@ static void prefetch(struct span value)
 static enum ks_status get(struct kv_txn *txn, enum kv_table table, struct span key,
                           struct span *value, struct ks_failure *why)
 {
-    MDB_val k = val_of(key);
+    MDB_val k = lmdb_val(key);
     MDB_val v;
     int rc = mdb_get(txn->mdb, txn->env->table[table], &k, &v);
 
@@ -293,7 +293,7 @@ static enum ks_status get(struct kv_txn *txn, enum kv_table table, struct span k
 static enum ks_status put(struct kv_txn *txn, enum kv_table table, struct span key, size_t len,
                           char **room, struct ks_failure *why)
 {
-    MDB_val k = val_of(key);
+    MDB_val k = lmdb_val(key);
     MDB_val v = {.mv_size = len};
     int rc = mdb_put(txn->mdb, txn->env->table[table], &k, &v, MDB_RESERVE);
 
@@ -307,7 +307,7 @@ static enum ks_status put(struct kv_txn *txn, enum kv_table table, struct span k
 static enum ks_status append(struct kv_txn *txn, enum kv_table table, struct span key, size_t len,
                              char **room, struct ks_failure *why)
 {
-    MDB_val k = val_of(key);
+    MDB_val k = lmdb_val(key);
     MDB_val v = {.mv_size = len};
     int rc = mdb_put(txn->mdb, txn->env->table[table], &k, &v, MDB_RESERVE | MDB_APPEND);
 
@@ -324,7 +324,7 @@ static enum ks_status append(struct kv_txn *txn, enum kv_table table, struct spa
 static enum ks_status del(struct kv_txn *txn, enum kv_table table, struct span key,
                           struct ks_failure *why)
 {
-    MDB_val k = val_of(key);
+    MDB_val k = lmdb_val(key);
     int rc = mdb_del(txn->mdb, txn->env->table[table], &k, NULL);
 
     if (rc == MDB_NOTFOUND) {
@@ -337,7 +337,7 @@ static enum ks_status seek(struct kv_txn *txn, enum kv_table table, struct span 
                            struct span *key, struct span *value, struct ks_failure *why)
 {
     MDB_cursor *cursor;
-    MDB_val k = val_of(from);
+    MDB_val k = lmdb_val(from);
     MDB_val v;
     int rc = mdb_cursor_open(txn->mdb, txn->env->table[table], &cursor);
 
@@ -545,6 +545,11 @@ void lmdb_kv_close(struct kv *kv)
 MDB_env *lmdb_env_of(struct kv *kv)
 {
     return lmdb_of(kv)->env.mdb;
+}
+
+const char *lmdb_table_name(enum kv_table table)
+{
+    return table_names[table];
 }
 
 enum ks_status lmdb_env_fail(struct kv *kv, int rc, const char *what, struct ks_failure *why)

@@ -281,6 +281,73 @@ static void a_reader_of_another_process_is_waited_for(void **state)
 
 /* ---- copies ---- */
 
+static enum ks_status copy_to(struct kv *kv, const char *to, struct ks_failure *failure)
+{
+    struct buf key;
+    struct buf value;
+    struct lmdb_copy_mark mark;
+    enum ks_status st;
+
+    buf_init(&key, 64);
+    buf_init(&value, 64);
+    store_copy_mark(&key, &value);
+    mark = (struct lmdb_copy_mark){.key = buf_span(&key), .value = buf_span(&value)};
+    st = lmdb_copy(kv, to, &mark, failure);
+    buf_done(&key);
+    buf_done(&value);
+    return st;
+}
+
+static struct uuid instance_of(const char *in, bool read_only)
+{
+    struct kv *kv = NULL;
+    struct store *store = open_store(&kv, in, read_only);
+    struct store_txn *txn = NULL;
+    struct store_stat stat;
+
+    assert_ok(store_reader_open(store, &txn, why));
+    assert_ok(store_reader_renew(txn, why));
+    assert_ok(store_stat(txn, &stat, why));
+    store_reader_close(txn);
+    store_close(store);
+    return stat.instance;
+}
+
+static bool same(struct uuid a, struct uuid b)
+{
+    return memcmp(a.bytes, b.bytes, sizeof(a.bytes)) == 0;
+}
+
+/* What it tells is something else than what the original tells, and than what it told when it was
+ * restored before. */
+static void who_opens_a_copy_to_write_draws_an_instance_id(void **state)
+{
+    struct kv *kv = NULL;
+    struct store *store;
+    struct uuid original;
+    struct uuid first;
+    char to[300];
+    char again[300];
+
+    (void)state;
+    make_store("T");
+    original = instance_of(dir.path, false);
+    assert_true(same(instance_of(dir.path, false), original));
+    store = open_store(&kv, dir.path, true);
+    (void)snprintf(to, sizeof(to), "%s/copy", dir.path);
+    (void)snprintf(again, sizeof(again), "%s/again", dir.path);
+    assert_ok(copy_to(kv, to, why));
+    assert_ok(copy_to(kv, again, why));
+    store_close(store);
+    assert_true(same(instance_of(to, true), original)); /* nobody has written to it */
+    first = instance_of(to, false);
+    assert_false(same(first, original));
+    assert_true(same(instance_of(to, false), first)); /* once */
+    assert_true(holds(to, "T"));
+    assert_false(same(instance_of(again, false), first));
+    assert_true(same(instance_of(dir.path, false), original));
+}
+
 static void a_copy_is_a_store_and_private(void **state)
 {
     struct kv *kv = NULL;
@@ -293,8 +360,8 @@ static void a_copy_is_a_store_and_private(void **state)
     make_store("T");
     store = open_store(&kv, dir.path, true);
     (void)snprintf(to, sizeof(to), "%s/copy/", dir.path);
-    assert_ok(lmdb_copy(kv, to, why));
-    assert_int_equal(lmdb_copy(kv, to, &failure), KS_EXISTS);
+    assert_ok(copy_to(kv, to, why));
+    assert_int_equal(copy_to(kv, to, &failure), KS_EXISTS);
     assert_non_null(strstr(failure.text, to));
     store_close(store);
     assert_true(holds(to, "T"));
@@ -316,7 +383,7 @@ static void a_copy_that_cannot_be_made_leaves_nothing(void **state)
     make_store("T");
     store = open_store(&kv, dir.path, true);
     (void)snprintf(to, sizeof(to), "%s/no/such", dir.path);
-    assert_int_equal(lmdb_copy(kv, to, &failure), KS_IO);
+    assert_int_equal(copy_to(kv, to, &failure), KS_IO);
     assert_non_null(strstr(failure.text, to));
     store_close(store);
     assert_false(is_there("no"));
@@ -335,6 +402,7 @@ int main(void)
         LOAD_TEST(a_served_folder_is_refused),
         LOAD_TEST(a_reader_of_another_process_is_waited_for),
         LOAD_TEST(a_copy_is_a_store_and_private),
+        LOAD_TEST(who_opens_a_copy_to_write_draws_an_instance_id),
         LOAD_TEST(a_copy_that_cannot_be_made_leaves_nothing),
     };
 

@@ -18,7 +18,7 @@ SHOWN = {
 
 
 class Stage:
-    """The broker. Only the cases of one class at a time use it; what one leaves at its addresses, it takes away."""
+    """The broker, one for all cases: each has tenants, and so addresses of events, of its own."""
 
     def __init__(self, processes, home, folder, class_path):
         self.processes, self.folder, self.class_path = processes, folder, class_path
@@ -41,7 +41,7 @@ class Stage:
 
 
 class Case(Messaging):
-    """Each has a registry of its own and tenants of its own; the broker is one and the same."""
+    """Each has a registry and a tenant of its own."""
 
     stage = None  # set by the run
     count = 0
