@@ -1,12 +1,10 @@
 #include "amqp/event_message.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "amqp/codec.h"
-#include "amqp/json_value.h"
-#include "base/json_scan.h"
 
 enum {
     SECTION_HEADER = 0x70,
@@ -115,154 +113,72 @@ static uint32_t write_text(struct buf *out, struct span name, struct span value)
     return 2;
 }
 
-/* ---- the tenant's defaults ---- */
-
-/* Not copied: properties of the message, and what says who and what it is. */
-static bool is_reserved(struct span name)
-{
-    static const char *const names[] = {"ttl",
-                                        "message-id",
-                                        "user-id",
-                                        "to",
-                                        "subject",
-                                        "reply-to",
-                                        "correlation-id",
-                                        "content-type",
-                                        "creation-time",
-                                        "group-id",
-                                        "group-sequence",
-                                        "reply-to-group-id",
-                                        "durable",
-                                        "priority",
-                                        "first-acquirer",
-                                        "delivery-count",
-                                        "tenant_id",
-                                        "device_id",
-                                        "orig_adapter",
-                                        "orig_address",
-                                        "qos",
-                                        "content-encoding",
-                                        "absolute-expiry-time",
-                                        "hono_registration_status",
-                                        "JMS_AMQP_CONTENT_TYPE",
-                                        "JMS_AMQP_CONTENT_ENCODING"};
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (span_eq(name, span_cstr(names[i]))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static uint32_t write_default(struct buf *out, const struct json_member *member)
-{
-    size_t before = out->len;
-    char *room = malloc(member->key.len + 2);
-    struct span name;
-    bool ok;
-
-    if (room == NULL) {
-        abort();
-    }
-    json_scan_string(span_of(member->key.ptr - 1, member->key.len + 2), room, &name);
-    ok = member->kind != JSON_KIND_NULL && !is_reserved(name);
-    if (ok) {
-        codec_write_string(out, name);
-        ok = json_value_write(out, member->value, member->kind);
-    }
-    free(room);
-    if (!ok) {
-        out->len = before;
-    }
-    return ok ? 2 : 0;
-}
-
-/* Its text in the arena of `room`, if the member is a string. */
-static struct span text_of(const struct json_members *members, struct span name, char *room)
-{
-    const struct json_member *member = json_members_find(members, name);
-    struct span text = span_of(NULL, 0);
-
-    if (member != NULL && member->kind == JSON_KIND_STRING &&
-        member->value.len < EVENT_ADDRESS_MAX) {
-        json_scan_string(member->value, room, &text);
-    }
-    return text;
-}
-
 /* ---- messages ---- */
 
 static void write_event_properties(const struct store_outbox_entry *entry,
-                                   const struct json_members *defaults, struct span encoding,
-                                   struct buf *out)
+                                   const struct event_extras *extras, struct buf *out)
 {
-    uint32_t count = 0;
+    uint32_t count = extras->count;
     size_t map;
 
     codec_write_descriptor(out, SECTION_APPLICATION_PROPERTIES);
     map = codec_begin_map(out);
-    for (size_t i = 0; i < defaults->count; i++) {
-        bool of_gateway =
-            entry->gateway_id.len > 0 && span_eq(defaults->item[i].key, SPAN("gateway_id"));
-
-        count += of_gateway ? 0 : write_default(out, &defaults->item[i]);
-    }
+    buf_add_span(out, extras->properties);
     count += write_text(out, SPAN("hono_registration_status"), SPAN("NEW"));
     count += write_text(out, SPAN("tenant_id"), entry->tenant_id);
     count += write_text(out, SPAN("device_id"), entry->device_id);
     if (entry->gateway_id.len > 0) {
         count += write_text(out, SPAN("gateway_id"), entry->gateway_id);
+    } else if (extras->gateway_id.len > 0) {
+        buf_add_span(out, extras->gateway_id);
+        count += 2;
     }
     count += write_text(out, SPAN("orig_adapter"), SPAN("hono-device-registry"));
     count += write_text(out, SPAN("orig_address"), SPAN("event"));
     count += write_text(out, SPAN("JMS_AMQP_CONTENT_TYPE"), provisioning_type);
-    if (encoding.len > 0) {
-        count += write_text(out, SPAN("JMS_AMQP_CONTENT_ENCODING"), encoding);
+    if (extras->content_encoding.len > 0) {
+        count += write_text(out, SPAN("JMS_AMQP_CONTENT_ENCODING"), extras->content_encoding);
     }
     codec_write_string(out, SPAN("qos"));
     codec_write_int(out, 1);
     codec_end_compound(out, map, count + 2);
 }
 
-static void encode_event(const struct store_outbox_entry *entry,
-                         const struct event_details *details, struct properties *properties,
-                         struct buf *out)
+static void encode_event(const struct store_outbox_entry *entry, const struct event_extras *extras,
+                         struct properties *properties, struct buf *out)
 {
-    struct json_members *defaults = calloc(1, sizeof(*defaults));
-    char room[EVENT_ADDRESS_MAX];
-
-    if (defaults == NULL) {
-        abort();
-    }
-    if (details->defaults.len > 0 && json_scan_object(details->defaults, defaults, NULL) != KS_OK) {
-        defaults->count = 0; /* more members or levels than are copied */
-    }
     properties->content_type = provisioning_type;
-    properties->content_encoding = text_of(defaults, SPAN("content-encoding"), room);
-    write_header(true, details->ttl_s, out);
+    properties->content_encoding = extras->content_encoding;
+    write_header(true, extras->ttl_s, out);
     write_annotations(entry, out);
     write_properties(properties, out);
-    write_event_properties(entry, defaults, properties->content_encoding, out);
-    free(defaults);
+    write_event_properties(entry, extras, out);
+}
+
+static void encode_notification(const struct store_outbox_entry *entry,
+                                struct properties *properties, struct buf *out)
+{
+    properties->content_type = SPAN("application/json");
+    write_properties(properties, out);
+    codec_write_descriptor(out, SECTION_DATA);
+    codec_write_binary(out, entry->body);
 }
 
 void event_message_encode(const struct store_outbox_entry *entry, uint64_t seq,
-                          const struct uuid *instance, const struct event_details *details,
+                          const struct uuid *instance, const struct event_extras *extras,
                           struct buf *out)
 {
     char address[EVENT_ADDRESS_MAX];
     struct properties properties = {
         .seq = seq, .instance = instance, .created_ms = entry->created_ms};
 
+    buf_clear(out);
     event_message_address(entry->kind, entry->tenant_id, address);
     properties.to = span_cstr(address);
     if (entry->kind == STORE_OUTBOX_EVENT) {
-        encode_event(entry, details, &properties, out);
-        return;
+        encode_event(entry, extras, &properties, out);
+    } else {
+        encode_notification(entry, &properties, out);
     }
-    properties.content_type = SPAN("application/json");
-    write_properties(&properties, out);
-    codec_write_descriptor(out, SECTION_DATA);
-    codec_write_binary(out, entry->body);
+    assert(!out->overflow); /* ids, bodies and extras are bounded */
 }

@@ -6,9 +6,9 @@
  */
 #pragma once
 
+#include "amqp/event_extras.h"
 #include "base/buf.h"
 #include "base/uuid.h"
-#include "service/event_details.h"
 #include "store/store.h"
 
 enum { EVENT_ADDRESS_MAX = 256, EVENT_MESSAGE_MAX = 128 << 10 };
@@ -17,7 +17,9 @@ enum { EVENT_ADDRESS_MAX = 256, EVENT_MESSAGE_MAX = 128 << 10 };
 void event_message_address(enum store_outbox_kind kind, struct span tenant_id,
                            char out[EVENT_ADDRESS_MAX]);
 
-/* `details` count for events only. The message-id is <instance>-<seq>: the same at every try. */
+/* A whole message, always: what it is made of is bounded far below EVENT_MESSAGE_MAX, which is the
+ * least that `out`, which is cleared first, holds. `extras` count for events only. The message-id
+ * is <instance>-<seq>: the same at every try. */
 void event_message_encode(const struct store_outbox_entry *entry, uint64_t seq,
-                          const struct uuid *instance, const struct event_details *details,
+                          const struct uuid *instance, const struct event_extras *extras,
                           struct buf *out);

@@ -3,10 +3,10 @@
 #include <proton/delivery.h>
 #include <proton/link.h>
 
+#include "amqp/event_extras.h"
 #include "amqp/event_message.h"
 #include "amqp/sender_state.h"
 #include "base/clock.h"
-#include "service/event_details.h"
 
 enum {
     READS_A_TURN = 512,   /* entries, of the walk; the same of all lanes that are behind */
@@ -35,16 +35,14 @@ static void look_at_pause(struct lane *lane)
 
 static void encode(struct sender *sender, uint64_t seq, const struct store_outbox_entry *entry)
 {
-    struct event_details details = {.ttl_s = 0};
+    struct event_extras extras = {.ttl_s = 0};
 
-    arena_reset(&sender->scratch);
-    buf_clear(&sender->message);
     if (entry->kind == STORE_OUTBOX_EVENT &&
-        event_details_get(sender->txn, entry->tenant_id, &sender->scratch, &details, NULL) !=
-            KS_OK) {
-        details = (struct event_details){.ttl_s = 0}; /* the tenant is damaged: without them */
+        event_extras_get(&sender->extras, &sender->scratch, sender->txn, entry->space, &extras,
+                         NULL) != KS_OK) {
+        extras = (struct event_extras){.ttl_s = 0}; /* the tenant is damaged: without them */
     }
-    event_message_encode(entry, seq, &sender->instance, &details, &sender->message);
+    event_message_encode(entry, seq, &sender->instance, &extras, &sender->message);
 }
 
 static void hand_over(struct sender *sender, struct slot *slot, struct sender_link *link)

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "amqp/broker.h"
+#include "amqp/event_extras.h"
 #include "amqp/sender.h"
 #include "amqp/sender_lanes.h"
 #include "amqp/sender_links.h"
@@ -31,7 +32,8 @@ struct sender {
     struct dialer *dialer;
     struct counters_slot *counters;
     struct store_txn *txn;
-    struct arena scratch;
+    struct arena scratch; /* of `extras` */
+    struct event_extras_cache extras;
     struct buf message;
 
     /* the connection */

@@ -36,26 +36,18 @@ static enum ks_status read(const json_t *tenant, struct arena *arena, struct eve
                                           : KS_OK;
 }
 
-enum ks_status event_details_get(struct store_txn *txn, struct span tenant_id, struct arena *arena,
-                                 struct event_details *out, struct ks_failure *why)
+enum ks_status event_details_read(const struct store_tenant *tenant, struct arena *arena,
+                                  struct event_details *out, struct ks_failure *why)
 {
-    struct store_tenant tenant;
     json_t *document = NULL;
-    uint32_t space;
-    enum ks_status st = store_tenant_find(txn, tenant_id, &space, why);
+    enum ks_status st;
 
     *out = (struct event_details){.ttl_s = 0};
-    if (st == KS_OK) {
-        st = store_tenant_get(txn, space, &tenant, why);
-    }
-    if (st != KS_OK) {
-        return st == KS_NOT_FOUND ? KS_OK : st;
-    }
-    if (!mentions(tenant.document, SPAN("\"defaults\"")) &&
-        !mentions(tenant.document, SPAN("\"max-ttl\""))) {
+    if (!mentions(tenant->document, SPAN("\"defaults\"")) &&
+        !mentions(tenant->document, SPAN("\"max-ttl\""))) {
         return KS_OK;
     }
-    st = json_text_parse(tenant.document, &document, why);
+    st = json_text_parse(tenant->document, &document, why);
     if (st == KS_OK) {
         st = read(document, arena, out, why);
     }
