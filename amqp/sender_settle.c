@@ -132,6 +132,13 @@ static void settled_on_reactor(struct reactor_post *post, bool discard)
             "restart\"",
             (unsigned long long)settlement->parked);
     }
+    if (settlement->discarded > 0) {
+        counters_add(sender->counters, COUNTER_OUTBOX_DISCARDED, settlement->discarded);
+        log_warn("events-discarded",
+                 "count=%llu why=\"the broker rejects them, and their device or tenant is gone\"",
+                 (unsigned long long)settlement->discarded);
+    }
+    outbox_note_waiting(sender->options.service->outbox, settlement->waiting);
     sender_turn(sender); /* there is room in the window */
 }
 

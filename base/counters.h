@@ -33,6 +33,8 @@
     X(OUTBOX_RESENT, "outbox_resent", "sent again: after a rejection or a lost connection")        \
     X(OUTBOX_REJECTED, "outbox_rejected", "refusals of messages and links by the broker")          \
     X(OUTBOX_PARKED, "outbox_parked", "events parked since the broker kept rejecting them")        \
+    X(OUTBOX_DISCARDED, "outbox_discarded", "events given up with their device or tenant")         \
+    X(OUTBOX_REFUSED, "outbox_refused", "devices refused since too many events wait")              \
     X(OUTBOX_WAITS_OUT, "outbox_waits_out", "logins answered before their event was accepted")     \
     X(SEARCHES, "searches", "searches answered")                                                   \
     X(SEARCHES_REFUSED, "searches_refused", "searches refused: too many, or shutting down")        \

@@ -100,6 +100,7 @@ static const struct {
 } messaging_counters[] = {
     {"sent", COUNTER_OUTBOX_SENT},           {"resent", COUNTER_OUTBOX_RESENT},
     {"rejected", COUNTER_OUTBOX_REJECTED},   {"newly-parked", COUNTER_OUTBOX_PARKED},
+    {"discarded", COUNTER_OUTBOX_DISCARDED}, {"refused", COUNTER_OUTBOX_REFUSED},
     {"waits-out", COUNTER_OUTBOX_WAITS_OUT},
 };
 
@@ -107,20 +108,27 @@ static const struct {
 static void tell_messaging(void *arg, struct buf *members)
 {
     struct parts *parts = arg;
+    uint64_t max_events = (uint64_t)parts->settings.messaging_max_events;
     struct sender_report report;
 
     sender_report(parts->sender, &report);
     buf_printf(members, "\"connected\":%s,\"broker\":", report.connected ? "true" : "false");
     buf_add_json(members, span_cstr(report.broker));
+    if (report.events >= max_events) {
+        buf_add_cstr(members, ",\"note\":\"full: new devices are refused until the broker takes "
+                              "events\"");
+    } else if (!report.connected) {
+        buf_add_cstr(members, ",\"note\":\"events wait in the store\"");
+    }
     if (!report.connected) {
-        buf_add_cstr(members, ",\"note\":\"events wait in the store\",\"trouble\":");
+        buf_add_cstr(members, ",\"trouble\":");
         buf_add_json(members, span_cstr(report.trouble));
     }
     buf_printf(members,
-               ",\"events\":%" PRIu64 ",\"oldest-event-s\":%" PRId64 ",\"notifications\":%" PRIu64
-               ",\"parked\":%" PRIu64 ",\"dropped\":%" PRIu64,
-               report.events, report.oldest_ms / 1000, report.notifications, report.parked,
-               report.dropped);
+               ",\"events\":%" PRIu64 ",\"max-events\":%" PRIu64 ",\"oldest-event-s\":%" PRId64
+               ",\"notifications\":%" PRIu64 ",\"parked\":%" PRIu64 ",\"dropped\":%" PRIu64,
+               report.events, max_events, report.oldest_ms / 1000, report.notifications,
+               report.parked, report.dropped);
     for (size_t i = 0; i < sizeof(messaging_counters) / sizeof(messaging_counters[0]); i++) {
         buf_printf(members, ",\"%s\":%" PRIu64, messaging_counters[i].name,
                    counters_sum(messaging_counters[i].counter));

@@ -259,6 +259,9 @@ static void finish(struct writer_job *writer_job, enum ks_status status,
     struct management_job *job = (struct management_job *)writer_job;
 
     if (status == KS_OK) {
+        outbox_note_discarded(job->service->outbox, job->discarded,
+                              "the broker had rejected them, and their device or tenant was "
+                              "deleted");
         outbox_wake(job->service->outbox);
         answer(job);
     } else {
@@ -296,6 +299,7 @@ static enum ks_status run(struct writer_job *writer_job, struct store_txn *txn,
     job->space = 0;
     job->nothing = false;
     job->invalidate = false;
+    job->discarded = 0;
     st = job->operation->run(job, txn, why);
     return st == KS_OK && job->operation->tells && !job->nothing ? tell(job, txn, why) : st;
 }

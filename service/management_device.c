@@ -84,6 +84,7 @@ enum ks_status management_device_delete(struct management_job *job, struct store
 {
     struct store_tenant tenant = {.space = 0};
     struct store_device device = {.flags = 0};
+    enum store_event_state event = STORE_EVENT_NONE;
     enum ks_status st = management_find_tenant(txn, job->tenant_id, &tenant, why);
 
     job->nothing = st == KS_NOT_FOUND;
@@ -97,6 +98,10 @@ enum ks_status management_device_delete(struct management_job *job, struct store
     if (st == KS_OK) {
         st = management_check_version(job, &device.version, why);
     }
+    if (st == KS_OK) {
+        st = store_event_state(txn, tenant.space, &device, &event, why);
+        job->discarded = event == STORE_EVENT_PARKED;
+    }
     return st == KS_OK ? store_device_delete(txn, tenant.space, job->device_id, why) : st;
 }
 
@@ -109,6 +114,9 @@ enum ks_status management_device_delete_all(struct management_job *job, struct s
     job->nothing = st == KS_NOT_FOUND;
     if (job->nothing) {
         return KS_OK;
+    }
+    if (st == KS_OK) {
+        st = store_parked_count(txn, job->space, &job->discarded, why);
     }
     return st == KS_OK ? store_device_delete_all(txn, &job->space, why) : st;
 }

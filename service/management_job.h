@@ -37,9 +37,10 @@ struct management_job {
     struct uuid *secret_ids;
 
     /* Found out by `run`, for the notification of the change. */
-    uint32_t space;  /* of the tenant; 0: it is gone */
-    bool nothing;    /* has changed: nothing is told */
-    bool invalidate; /* adapters let go of the tenant at once */
+    uint32_t space;     /* of the tenant; 0: it is gone */
+    bool nothing;       /* has changed: nothing is told */
+    bool invalidate;    /* adapters let go of the tenant at once */
+    uint64_t discarded; /* parked events that go with what is deleted */
 
     json_t *document;           /* what was read from the body, NULL without one */
     struct store_tenant tenant; /* rendered from it */

@@ -82,6 +82,9 @@ enum ks_status management_tenant_delete(struct management_job *job, struct store
     if (st == KS_OK) {
         st = management_check_version(job, &old.version, why);
     }
+    if (st == KS_OK) {
+        st = store_parked_count(txn, old.space, &job->discarded, why);
+    }
     return st == KS_OK ? store_tenant_delete(txn, old.space, why) : st;
 }
 

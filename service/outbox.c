@@ -5,7 +5,9 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/counters.h"
 #include "base/lock.h"
+#include "base/log.h"
 #include "service/reasons.h"
 #include "store/store.h"
 
@@ -14,6 +16,9 @@ struct outbox {
     void (*wake)(void *arg); /* NULL: no sender yet */
     void *wake_arg;
     _Atomic bool flowing;
+    struct counters_slot *counters; /* the writer's */
+    uint64_t waiting;               /* the writer's: events, when one was refused last */
+    _Atomic bool told_full;
 
     struct lock lock; /* guards the two below */
     struct outbox_waiter *first;
@@ -28,6 +33,7 @@ struct outbox *outbox_open(const struct outbox_options *options)
         abort();
     }
     outbox->options = *options;
+    outbox->counters = counters_slot_open();
     lock_init(&outbox->lock);
     return outbox;
 }
@@ -44,7 +50,7 @@ void outbox_close(struct outbox *outbox)
 
 /* ---- in a transaction ---- */
 
-enum ks_status outbox_has_room(const struct outbox *outbox, struct store_txn *txn, uint32_t space,
+enum ks_status outbox_has_room(struct outbox *outbox, struct store_txn *txn, uint32_t space,
                                struct ks_failure *why)
 {
     struct store_outbox_depth depth;
@@ -61,7 +67,8 @@ enum ks_status outbox_has_room(const struct outbox *outbox, struct store_txn *tx
     if (st != KS_OK) {
         return st;
     }
-    if (depth.waiting[STORE_EVENTS] >= outbox->options.max_events) {
+    outbox->waiting = depth.waiting[STORE_EVENTS];
+    if (outbox->waiting >= outbox->options.max_events) {
         return ks_fail(why, KS_UNAVAILABLE, REASON_OUTBOX_FULL,
                        "too many events wait for the message broker: no new devices until it takes "
                        "them (messaging.max-events is %llu)",
@@ -137,7 +144,40 @@ enum ks_status outbox_add_notification(struct outbox *outbox, struct store_txn *
     return st;
 }
 
-/* ---- after the commit ---- */
+/* ---- after the transaction ---- */
+
+void outbox_note_refused(struct outbox *outbox)
+{
+    counters_add(outbox->counters, COUNTER_OUTBOX_REFUSED, 1);
+    if (outbox->waiting >= outbox->options.max_events &&
+        !atomic_exchange(&outbox->told_full, true)) {
+        log_warn("outbox-full",
+                 "events=%llu action=\"new devices are refused until the broker takes events: is "
+                 "it there, does it accept? Or raise messaging.max-events\"",
+                 (unsigned long long)outbox->waiting);
+    }
+}
+
+void outbox_note_discarded(struct outbox *outbox, uint64_t count, const char *why)
+{
+    if (count == 0) {
+        return;
+    }
+    if (outbox != NULL) {
+        counters_add(outbox->counters, COUNTER_OUTBOX_DISCARDED, count);
+    }
+    log_warn("events-discarded", "count=%llu why=\"%s\"", (unsigned long long)count, why);
+}
+
+/* Some way below the bound, or there would be two lines for each event that leaves. */
+void outbox_note_waiting(struct outbox *outbox, uint64_t events)
+{
+    uint64_t max = outbox->options.max_events;
+
+    if (events < max - max / 10 && atomic_exchange(&outbox->told_full, false)) {
+        log_info("outbox-has-room", "events=%llu", (unsigned long long)events);
+    }
+}
 
 void outbox_wake(struct outbox *outbox)
 {

@@ -45,7 +45,7 @@ struct outbox_event {
 };
 
 /* Whether an event may be added for the tenant: asked before the first write. NULL: yes. */
-KS_MUST_CHECK enum ks_status outbox_has_room(const struct outbox *outbox, struct store_txn *txn,
+KS_MUST_CHECK enum ks_status outbox_has_room(struct outbox *outbox, struct store_txn *txn,
                                              uint32_t space, struct ks_failure *why);
 /* *seq: what goes into the device's record; 0 without an outbox. */
 KS_MUST_CHECK enum ks_status outbox_add_event(struct outbox *outbox, struct store_txn *txn,
@@ -57,7 +57,15 @@ KS_MUST_CHECK enum ks_status outbox_add_notification(struct outbox *outbox, stru
                                                      const struct notification *notification,
                                                      struct ks_failure *why);
 
-/* ---- after the commit ---- */
+/* ---- after the transaction ---- */
+
+/* On the writer: a device was refused for want of room. Logged when the outbox has become full.
+ */
+void outbox_note_refused(struct outbox *outbox);
+/* On the writer: so many events have gone with their device or tenant. Takes NULL. */
+void outbox_note_discarded(struct outbox *outbox, uint64_t count, const char *why);
+/* On any thread: so many events wait. Logged when a full outbox has room again. */
+void outbox_note_waiting(struct outbox *outbox, uint64_t events);
 
 /* There may be something to send. Takes NULL. */
 void outbox_wake(struct outbox *outbox);

@@ -1,7 +1,7 @@
 #include "service/outbox_settle.h"
 
-static enum ks_status settle_one(struct store_txn *txn, const struct outbox_verdict *verdict,
-                                 uint64_t *parked_count, struct ks_failure *why)
+static enum ks_status settle_one(struct outbox_settlement *settlement, struct store_txn *txn,
+                                 const struct outbox_verdict *verdict, struct ks_failure *why)
 {
     bool parked = false;
     enum ks_status st;
@@ -10,7 +10,8 @@ static enum ks_status settle_one(struct store_txn *txn, const struct outbox_verd
         return store_outbox_delete(txn, verdict->queue, verdict->seq, why);
     }
     st = store_outbox_park(txn, verdict->seq, &parked, why);
-    *parked_count += parked;
+    settlement->parked += parked;
+    settlement->discarded += st == KS_OK && !parked;
     return st == KS_NOT_FOUND ? KS_OK : st;
 }
 
@@ -18,12 +19,18 @@ static enum ks_status run_settlement(struct writer_job *job, struct store_txn *t
                                      struct ks_failure *why)
 {
     struct outbox_settlement *settlement = (struct outbox_settlement *)job;
+    struct store_outbox_depth depth = {.parked = 0};
     enum ks_status st = KS_OK;
 
     settlement->parked = 0;
+    settlement->discarded = 0;
     for (size_t i = 0; i < settlement->count && st == KS_OK; i++) {
-        st = settle_one(txn, &settlement->verdict[i], &settlement->parked, why);
+        st = settle_one(settlement, txn, &settlement->verdict[i], why);
     }
+    if (st == KS_OK) {
+        st = store_outbox_depth(txn, &depth, why);
+    }
+    settlement->waiting = depth.waiting[STORE_EVENTS];
     return st;
 }
 

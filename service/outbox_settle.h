@@ -29,6 +29,8 @@ struct outbox_settlement {
     struct outbox_verdict verdict[OUTBOX_SETTLE_MAX];
     size_t count;
     uint64_t parked;
+    uint64_t discarded; /* were to be parked, but their device or tenant has gone */
+    uint64_t waiting;   /* events that are left in the queue */
     enum ks_status status;
     void (*done)(struct outbox_settlement *settlement);
     void *owner;

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "service/device_document.h"
 #include "service/outbox.h"
@@ -105,6 +106,12 @@ static enum ks_status job_run(struct writer_job *writer_job, struct store_txn *t
     return st == KS_OK ? details->plan.kind->run(details, txn, &tenant, &job->answer, why) : st;
 }
 
+static bool is_refused_for_room(enum ks_status status, const struct ks_failure *why)
+{
+    return status == KS_UNAVAILABLE && why->reason != NULL &&
+           strcmp(why->reason, REASON_OUTBOX_FULL) == 0;
+}
+
 static void job_done(struct writer_job *writer_job, enum ks_status status,
                      const struct ks_failure *why)
 {
@@ -115,6 +122,9 @@ static void job_done(struct writer_job *writer_job, enum ks_status status,
     job->waiter.seq = job->details->event_seq;
     if (status != KS_OK) {
         provisioning_job_refuse(job, status, why);
+        if (is_refused_for_room(status, why)) {
+            outbox_note_refused(outbox);
+        }
     } else if (job->waiter.seq != 0) {
         if (outbox_wait(outbox, &job->waiter)) {
             return; /* answered when the wait is over */

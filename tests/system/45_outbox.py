@@ -57,6 +57,28 @@ class Messages(Messaging):
         self.assertEqual([(t["type"], t["device-id"]) for t in told],
                          [("device-change-v1", "gw"), ("device-change-v1", "edge-1"), ("device-change-v1", "D2")])
 
+    def test_defaults_that_take_too_much_room_are_left_out(self):
+        """JSON of 3 bytes, 9 in the message: what was longer than a message came cut, and counted as sent."""
+        koseki = self.open(provisioning__event_wait="60s")
+        for tenant, count in (("T1", 3600), ("T2", 3700), ("T3", 14700)):
+            koseki.create_tenant(tenant, defaults={"a": [[]] * count, "z": "x"}, **{"trust-anchor-group": "g"})
+            with Adapter(koseki) as adapter:
+                device = self.provision(adapter, tenant)
+            self.broker.wait(lambda name=tenant: self.broker.of(f"event/{name}"))
+            properties = self.broker.of(f"event/{tenant}")[0].properties
+            self.assertEqual((properties["device_id"], properties["qos"]), (device, 1))
+            self.assertEqual(len(properties.get("a", [])), count if tenant == "T1" else 0)
+            self.assertEqual("z" in properties, tenant == "T1")
+
+    def test_an_encoding_that_is_no_symbol_is_left_out(self):
+        koseki = self.open(provisioning__event_wait="60s")
+        koseki.create_tenant("T1", defaults={"content-encoding": "g\u00e9", "n": 1})
+        with Adapter(koseki) as adapter:
+            self.provision(adapter)
+        properties = self.broker.of("event/T1")[0].properties
+        self.assertEqual(properties["n"], 1)
+        self.assertNotIn("JMS_AMQP_CONTENT_ENCODING", properties)
+
     def test_every_change_is_told(self):
         koseki = self.open()
 
@@ -286,13 +308,60 @@ class Faults(Messaging):
             self.assertEqual(status(self.login(adapter, made=known)), 200)
         self.assertEqual(koseki.http("POST", "/v1/devices/T1/D1", {}).status, 201)  # managing goes on
         self.wait_figure(koseki, "events", 5)
+        figures = self.messaging(koseki)
+        self.assertEqual((figures["max-events"], figures["refused"]), (5, 2))
+        self.assertIn("full: new devices are refused", figures["note"])
+        self.assertEqual(koseki.log().count("event=outbox-full events=5 "), 1)
+        self.assertNotIn("outbox-has-room", koseki.log())
         self.wait_figure(koseki, "notifications", 3)
         self.assertEqual(self.messaging(koseki)["dropped"], 1 + 2 * 5 + 1 - 3)
         self.broker = Broker(port=port)
         self.broker.wait(lambda: len(self.broker.of("event/T1")) >= 5)
         self.wait_figure(koseki, "events", 0)
+        koseki.wait_for(lambda: "event=outbox-has-room" in koseki.log(), "the log line")
+        self.assertNotIn("note", self.messaging(koseki))
         with Adapter(koseki) as adapter:
             self.assertEqual(status(self.login(adapter, made=refused)), 201)
+        self.assertEqual(koseki.log().count("event=outbox-has-room"), 1)
+
+    def test_events_of_a_tenant_that_was_made_again_carry_nothing_of_the_new_one(self):
+        port = self.broker.port
+        self.stop_broker()
+        koseki = self.open(messaging__urls=f"amqp://127.0.0.1:{port}")
+        koseki.create_tenant("T1", defaults={"owner": "old"})
+        with Adapter(koseki) as adapter:
+            device = self.provision(adapter)
+            koseki.http("DELETE", "/v1/tenants/T1")
+            koseki.create_tenant("T1", defaults={"owner": "new", "ttl": 5})
+            other = self.provision(adapter)
+        self.broker = Broker(port=port)
+        self.broker.wait(lambda: len(self.broker.of("event/T1")) >= 2)
+        old, new = self.broker.of("event/T1")
+        self.assertEqual((old.properties["device_id"], new.properties["device_id"]), (device, other))
+        self.assertEqual((old.properties.get("owner"), old.ttl), (None, 0))
+        self.assertEqual((new.properties.get("owner"), new.ttl), ("new", 5))
+
+    def test_events_that_go_with_their_device_or_tenant_are_told_of(self):
+        self.broker.judge = lambda address, message: "reject" if address.startswith("event/") else "accept"
+        self.broker.refuse = lambda address: address.startswith("event/")
+        koseki = self.open(provisioning__event_wait="0s")
+        for tenant in ("T1", "T2"):
+            koseki.create_tenant(tenant, **{"trust-anchor-group": "g"})
+        with Adapter(koseki) as adapter:
+            parked = [self.provision(adapter) for _ in range(3)]
+            koseki.wait_for(lambda: self.messaging(koseki)["parked"] == 3, "parking", 120)
+            koseki.http("DELETE", f"/v1/devices/T1/{parked[0]}")
+            self.wait_figure(koseki, "discarded", 1)
+            self.provision(adapter, "T2")
+            koseki.http("DELETE", "/v1/tenants/T2")  # while it waits in the queue: it goes when it is to be parked
+            koseki.wait_for(lambda: self.messaging(koseki)["discarded"] == 2, "its end", 120)
+            koseki.http("DELETE", "/v1/devices/T1")
+            self.wait_figure(koseki, "discarded", 4)
+        self.wait_figure(koseki, "parked", 0)
+        self.wait_figure(koseki, "events", 0)
+        counts = [line.split("count=")[1].split()[0] for line in koseki.log().splitlines()
+                  if "event=events-discarded" in line]
+        self.assertEqual(counts, ["1", "1", "2"])
 
     def test_brokers_in_turn(self):
         first = self.broker

@@ -1,8 +1,11 @@
 /* The bounds of the outbox, and who waits. */
 #include "support/test.h"
 
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
+#include "base/counters.h"
 #include "base/uuid.h"
 #include "service/outbox.h"
 #include "service/outbox_settle.h"
@@ -19,6 +22,7 @@ static int set_up(void **state)
         .max_events = 2000, .max_notifications = 3, .event_wait_ms = 50};
 
     (void)state;
+    test_log_begin();
     registry_open(&registry);
     outbox = outbox_open(&options);
     space = registry_put_tenant(&registry, &(struct registry_tenant){.id = "T1"});
@@ -31,6 +35,7 @@ static int tear_down(void **state)
     (void)state;
     outbox_close(outbox);
     registry_close(&registry);
+    test_log_done();
     return 0;
 }
 
@@ -102,6 +107,118 @@ static void a_tenant_whose_events_are_parked_gets_no_more_devices(void **state)
     store_write_abort(txn);
 }
 
+static uint64_t refused_count(void)
+{
+    return counters_sum(COUNTER_OUTBOX_REFUSED);
+}
+
+static void a_full_outbox_is_told_of_once_and_so_is_its_room(void **state)
+{
+    struct store_txn *txn = begin();
+    uint64_t before = refused_count();
+
+    (void)state;
+    for (unsigned i = 0; i < 2000; i++) {
+        (void)add_device(txn, i);
+    }
+    test_log_expect("outbox-full");
+    for (unsigned i = 0; i < 3; i++) {
+        assert_status(KS_UNAVAILABLE, outbox_has_room(outbox, txn, space, why));
+        outbox_note_refused(outbox);
+    }
+    assert_int_equal(refused_count() - before, 3);
+    assert_int_equal(test_log_count("outbox-full"), 1);
+    outbox_note_waiting(outbox, 1999); /* some way below, not at the next one */
+    outbox_note_waiting(outbox, 1800);
+    assert_int_equal(test_log_count("outbox-has-room"), 0);
+    outbox_note_waiting(outbox, 1799);
+    outbox_note_waiting(outbox, 1798);
+    assert_int_equal(test_log_count("outbox-has-room"), 1);
+    test_log_expect("outbox-full");
+    outbox_note_refused(outbox);
+    assert_int_equal(test_log_count("outbox-full"), 2);
+    store_write_abort(txn);
+}
+
+static void a_tenant_with_too_many_parked_events_makes_no_full_outbox(void **state)
+{
+    struct store_txn *txn = begin();
+    bool parked = false;
+
+    (void)state;
+    for (unsigned i = 0; i < OUTBOX_PARKED_MAX; i++) {
+        assert_ok(store_outbox_park(txn, add_device(txn, i), &parked, why));
+    }
+    assert_status(KS_UNAVAILABLE, outbox_has_room(outbox, txn, space, why));
+    outbox_note_refused(outbox);
+    assert_int_equal(test_log_count("outbox-full"), 0);
+    store_write_abort(txn);
+}
+
+/* ---- what goes with its device or tenant ---- */
+
+static struct outbox_settlement settlement;
+static _Atomic bool is_settled;
+
+static void settled(struct outbox_settlement *done)
+{
+    assert_ptr_equal(done, &settlement);
+    atomic_store(&is_settled, true);
+}
+
+static void settle(void)
+{
+    settlement.done = settled;
+    atomic_store(&is_settled, false);
+    assert_ok(outbox_settle(registry.writer, &settlement, why));
+    while (!atomic_load(&is_settled)) {
+        sched_yield();
+    }
+    assert_ok(settlement.status);
+}
+
+static void events_without_their_device_or_tenant_are_discarded_instead_of_parked(void **state)
+{
+    struct store_txn *txn = begin();
+
+    (void)state;
+    settlement.count = 3;
+    for (unsigned i = 0; i < 3; i++) {
+        settlement.verdict[i] =
+            (struct outbox_verdict){.seq = add_device(txn, i), .queue = STORE_EVENTS, .park = true};
+    }
+    (void)add_device(txn, 3);
+    assert_ok(store_write_commit(txn, why));
+    registry_delete_device(&registry, space, "d1");
+    settle();
+    assert_int_equal(settlement.parked, 2);
+    assert_int_equal(settlement.discarded, 1);
+    assert_int_equal(settlement.waiting, 1);
+    settle(); /* they are not there any more */
+    assert_int_equal(settlement.parked + settlement.discarded, 0);
+    registry_delete_tenant(&registry, "T1");
+    settlement.count = 1;
+    settlement.verdict[0].seq = settlement.verdict[2].seq + 1;
+    settle();
+    assert_int_equal(settlement.parked, 0);
+    assert_int_equal(settlement.discarded, 1);
+    assert_int_equal(settlement.waiting, 0);
+}
+
+static void what_is_discarded_is_counted(void **state)
+{
+    uint64_t before = counters_sum(COUNTER_OUTBOX_DISCARDED);
+
+    (void)state;
+    outbox_note_discarded(outbox, 0, "nothing");
+    assert_int_equal(test_log_count("events-discarded"), 0);
+    test_log_expect("events-discarded");
+    outbox_note_discarded(outbox, 7, "a test");
+    test_log_expect("events-discarded");
+    outbox_note_discarded(NULL, 1, "a test");
+    assert_int_equal(counters_sum(COUNTER_OUTBOX_DISCARDED) - before, 7);
+}
+
 static void notifications_drop_the_oldest_at_their_bound(void **state)
 {
     struct notification notification = {.type = NOTIFICATION_DEVICE, .tenant_id = SPAN("T1")};
@@ -171,6 +288,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(events_are_refused_at_their_bound),
         CASE(a_tenant_whose_events_are_parked_gets_no_more_devices),
+        CASE(a_full_outbox_is_told_of_once_and_so_is_its_room),
+        CASE(a_tenant_with_too_many_parked_events_makes_no_full_outbox),
+        CASE(events_without_their_device_or_tenant_are_discarded_instead_of_parked),
+        CASE(what_is_discarded_is_counted),
         CASE(notifications_drop_the_oldest_at_their_bound),
         CASE(without_an_outbox_nothing_is_made),
         CASE(who_would_wait_in_vain_does_not),
