@@ -56,6 +56,9 @@ static bool check_messaging(const struct settings *settings)
     struct ks_failure why = {0};
     bool ok = fine(messaging_read(&messaging, settings, &why), "messaging", &why);
 
+    if (ok) {
+        messaging_log_doubts(&messaging, settings);
+    }
     messaging_done(&messaging);
     return ok;
 }

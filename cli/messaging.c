@@ -1,10 +1,14 @@
 #include "cli/messaging.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "base/log.h"
+#include "net/address.h"
 #include "net/tls.h"
 
 enum { URL_MAX = 320, PASSWORD_MAX = 1024 };
@@ -48,13 +52,20 @@ static enum ks_status read_password(struct messaging *out, const char *path, str
     FILE *file = fopen(path, "re");
     char line[PASSWORD_MAX];
     bool read;
+    int error;
 
     if (file == NULL) {
         return ks_fail(why, KS_IO, NULL, "messaging.password-file: %s: %s", path,
                        ks_errno_text(errno));
     }
+    errno = 0;
     read = fgets(line, sizeof(line), file) != NULL;
+    error = errno; /* a folder can be opened, but not read */
     (void)fclose(file);
+    if (!read && error != 0) {
+        return ks_fail(why, KS_IO, NULL, "messaging.password-file: %s: %s", path,
+                       ks_errno_text(error));
+    }
     if (read) {
         line[strcspn(line, "\r\n")] = '\0';
         out->password = strdup(line);
@@ -74,6 +85,33 @@ static bool uses_tls(const struct messaging *messaging)
         }
     }
     return false;
+}
+
+static enum ks_status name_setting(const char *setting, enum ks_status status,
+                                   struct ks_failure *why)
+{
+    struct ks_failure cause = *why;
+
+    return status == KS_OK ? KS_OK : ks_fail(why, status, NULL, "%s: %s", setting, cause.text);
+}
+
+/* First without the certificate: then it is clear which setting is wrong. */
+static enum ks_status open_tls(struct messaging *out, const struct settings *settings,
+                               struct ks_failure *why)
+{
+    const char *ca = settings->messaging_ca;
+    enum ks_status st =
+        name_setting("messaging.ca", tls_client_open(&out->tls, ca, NULL, NULL, why), why);
+
+    if (st != KS_OK || settings->messaging_cert == NULL) {
+        return st;
+    }
+    tls_close(out->tls);
+    out->tls = NULL;
+    return name_setting(
+        "messaging.cert, messaging.key",
+        tls_client_open(&out->tls, ca, settings->messaging_cert, settings->messaging_key, why),
+        why);
 }
 
 /* What belongs together is given together. */
@@ -106,13 +144,54 @@ enum ks_status messaging_read(struct messaging *out, const struct settings *sett
         st = read_password(out, settings->messaging_password_file, why);
     }
     if (st == KS_OK && uses_tls(out)) {
-        st = tls_client_open(&out->tls, settings->messaging_ca, settings->messaging_cert,
-                             settings->messaging_key, why);
+        st = open_tls(out, settings, why);
     }
     if (st != KS_OK) {
         messaging_done(out);
     }
     return st;
+}
+
+/* ---- doubts ---- */
+
+static bool is_loopback(const struct broker_url *url)
+{
+    char host[NET_HOST_PORT_MAX];
+    struct in_addr address;
+
+    net_host_of(url->host_port, host, sizeof(host));
+    return strcasecmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
+           (inet_pton(AF_INET, host, &address) == 1 && ntohl(address.s_addr) >> 24 == 127);
+}
+
+/* What is doubtful about a broker; NULL: nothing. */
+static const char *doubt_of(const struct broker_url *url, bool has_password, bool has_tls)
+{
+    if (url->tls || is_loopback(url)) {
+        return NULL;
+    }
+    if (has_tls) {
+        return has_password ? "who keeps Koseki from the amqps brokers reads its password here, in "
+                              "clear: use amqps for all"
+                            : "who keeps Koseki from the amqps brokers reads its events here, in "
+                              "clear: use amqps for all";
+    }
+    return has_password ? "the password goes over the network in clear: use amqps" : NULL;
+}
+
+void messaging_log_doubts(const struct messaging *messaging, const struct settings *settings)
+{
+    for (size_t i = 0; i < messaging->url_count; i++) {
+        const struct broker_url *url = &messaging->urls[i];
+        const char *doubt =
+            doubt_of(url, settings->messaging_username != NULL, uses_tls(messaging));
+        struct log_text broker;
+
+        if (doubt != NULL) {
+            log_warn("messaging-doubtful", "broker=%s doubt=\"%s\"",
+                     log_text(&broker, span_cstr(url->host_port)), doubt);
+        }
+    }
 }
 
 void messaging_done(struct messaging *messaging)

@@ -22,5 +22,7 @@ struct messaging {
 /* KS_INVALID, KS_IO with what is wrong and where. */
 KS_MUST_CHECK enum ks_status messaging_read(struct messaging *out, const struct settings *settings,
                                             struct ks_failure *why);
+/* Logs what is hardly meant: passwords and events that may go over the network in clear. */
+void messaging_log_doubts(const struct messaging *messaging, const struct settings *settings);
 /* Takes a zeroed one. */
 void messaging_done(struct messaging *messaging);

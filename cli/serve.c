@@ -181,6 +181,9 @@ static enum ks_status open_access(struct parts *parts, struct ks_failure *why)
         .cert = settings->tls_cert, .key = settings->tls_key, .client_ca = settings->tls_client_ca};
     enum ks_status st = messaging_read(&parts->messaging, settings, why);
 
+    if (st == KS_OK) {
+        messaging_log_doubts(&parts->messaging, settings);
+    }
     parts->pool = pool_open(cores() > 1 ? cores() - 1 : 1, HASHES_WAITING);
     if (st == KS_OK && settings->accounts != NULL) {
         st = accounts_open(&parts->accounts, settings->accounts, parts->pool, why);

@@ -176,6 +176,63 @@ class Commands(unittest.TestCase):
                     self.assertIn("accounts-doubtful", out.stderr)
                     self.assertIn(doubt, out.stderr)
 
+    def check_config(self, folder):
+        """What is enough for it."""
+        accounts = pathlib.Path(folder) / "p.json"
+        accounts.write_text('{"users": {"u": {"mechanism": "PLAIN", "password": "p", "authorities": []}}}')
+        return ["check-config", "--set", "amqp.listen=127.0.0.1:0", "--set", f"accounts={accounts}"]
+
+    def test_brokers_that_hear_a_password_in_clear_are_doubted(self):
+        with tempfile.TemporaryDirectory() as folder:
+            password = pathlib.Path(folder) / "pw"
+            password.write_text("secret\n")
+            login = ["--set", "messaging.username=u", "--set", f"messaging.password-file={password}"]
+
+            def doubts(urls, *sets):
+                out = run(*self.check_config(folder), "--set", f"messaging.urls={urls}", *sets)
+                self.assertEqual(out.returncode, 0, out.stderr)
+                return re.findall(r'event=messaging-doubtful broker="([^"]*)" doubt="([^"]*)"', out.stderr)
+
+            for here in ("localhost", "127.0.0.1", "127.9.9.9:1", "[::1]:5672"):
+                self.assertEqual(doubts(f"amqp://{here}", *login), [])
+            self.assertEqual(doubts("amqps://b.example,amqps://c.example", *login), [])
+            self.assertEqual(doubts("amqp://b.example"), [])
+            found = doubts("amqp://b.example,amqp://localhost,amqp://128.0.0.1:1", *login)
+            self.assertEqual([broker for broker, _ in found], ["b.example:5672", "128.0.0.1:1"])
+            self.assertIn("the password goes over the network in clear", found[0][1])
+            for sets, lost in ((login, "password"), ([], "events")):
+                found = doubts("amqps://b.example,amqp://c.example", *sets)
+                self.assertEqual([broker for broker, _ in found], ["c.example:5672"])
+                self.assertIn(f"reads its {lost} here", found[0][1])
+            out = run("serve", *self.check_config(folder)[1:], "--set", "messaging.urls=amqp://b.example", *login,
+                      "--set", f"data-dir={folder}/data", "--set", "store.map-size=1GiB", "--set",
+                      "http.listen=192.0.2.1:1")
+            self.assertEqual(out.returncode, 1)
+            self.assertIn("event=messaging-doubtful", out.stderr)
+
+    def test_what_is_wrong_with_messaging_names_the_setting(self):
+        with tempfile.TemporaryDirectory() as folder:
+            empty = pathlib.Path(folder) / "empty"
+            empty.write_text("")
+            check = [*self.check_config(folder), "--set", "messaging.urls=amqps://b.example"]
+            for sets, text in (
+                    ({"ca": "/nowhere.pem"}, "messaging.ca: cannot use CA file /nowhere.pem"),
+                    ({"ca": pki.path("ca.pem"), "cert": "/nowhere.pem", "key": pki.path("client.key")},
+                     "messaging.cert, messaging.key: cannot use certificate /nowhere.pem"),
+                    ({"cert": pki.path("client.pem"), "key": pki.path("server.key")},
+                     "messaging.cert, messaging.key: cannot use key"),
+                    ({"username": "u", "password-file": folder}, f"messaging.password-file: {folder}: Is a directory"),
+                    ({"username": "u", "password-file": str(empty)},
+                     f"messaging.password-file: {empty} holds no password")):
+                with self.subTest(text):
+                    out = run(*check, *(word for key, value in sets.items()
+                                        for word in ("--set", f"messaging.{key}={value}")))
+                    self.assertEqual(out.returncode, 1)
+                    self.assertIn(text, out.stderr)
+            out = run(*check, "--set", f"messaging.cert={pki.path('client.pem')}", "--set",
+                      f"messaging.key={pki.path('client.key')}")
+            self.assertEqual(out.returncode, 0, out.stderr)
+
     def test_an_expired_certificate_and_a_locked_key_are_told_of(self):
         def check(cert, key):
             return run("check-config", "--set", f"tls.cert={cert}", "--set", f"tls.key={key}")
