@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +27,21 @@ static enum ks_status print_line(struct span text, void *arg, struct ks_failure 
                : cannot_write(why);
 }
 
+/* Whoever moves by export and import should know what stays behind. */
+static enum ks_status tell_events(struct store_txn *txn, struct ks_failure *why)
+{
+    struct store_outbox_depth depth;
+    enum ks_status st = store_outbox_depth(txn, &depth, why);
+
+    if (st == KS_OK && depth.waiting[STORE_EVENTS] + depth.parked > 0) {
+        (void)fprintf(stderr,
+                      "koseki export: %" PRIu64
+                      " events wait for the broker and are not part of an export\n",
+                      depth.waiting[STORE_EVENTS] + depth.parked);
+    }
+    return st;
+}
+
 static enum ks_status print_all(struct store *store, struct ks_failure *why)
 {
     struct store_txn *txn = NULL;
@@ -40,6 +56,9 @@ static enum ks_status print_all(struct store *store, struct ks_failure *why)
     if (st == KS_OK && (fflush(stdout) != 0 || (fsync(STDOUT_FILENO) != 0 && errno != EINVAL &&
                                                 errno != ENOTSUP && errno != EROFS))) {
         st = cannot_write(why);
+    }
+    if (st == KS_OK) {
+        st = tell_events(txn, why);
     }
     store_reader_close(txn);
     return st;

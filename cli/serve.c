@@ -214,6 +214,29 @@ static enum ks_status open_access(struct parts *parts, struct ks_failure *why)
     return st;
 }
 
+/* Messaging was switched off, perhaps by mistake, while there was something to be sent. */
+static enum ks_status warn_of_events(struct store *store, struct ks_failure *why)
+{
+    struct store_outbox_depth depth = {.parked = 0};
+    struct store_txn *txn = NULL;
+    enum ks_status st = store_reader_open(store, &txn, why);
+
+    if (st == KS_OK) {
+        st = store_reader_renew(txn, why);
+    }
+    if (st == KS_OK) {
+        st = store_outbox_depth(txn, &depth, why);
+    }
+    store_reader_close(txn);
+    if (depth.waiting[STORE_EVENTS] + depth.parked > 0) {
+        log_warn("events-wait",
+                 "events=%" PRIu64 " parked=%" PRIu64
+                 " action=\"set messaging.urls: they are for applications, and stay in the store\"",
+                 depth.waiting[STORE_EVENTS], depth.parked);
+    }
+    return st;
+}
+
 static enum ks_status open_messaging(struct parts *parts, struct ks_failure *why)
 {
     const struct settings *settings = &parts->settings;
@@ -234,7 +257,7 @@ static enum ks_status open_messaging(struct parts *parts, struct ks_failure *why
     enum ks_status st;
 
     if (parts->messaging.url_count == 0) {
-        return KS_OK;
+        return warn_of_events(parts->store, why);
     }
     parts->outbox = outbox_open(&options);
     parts->service.outbox = parts->outbox;

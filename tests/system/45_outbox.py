@@ -363,6 +363,23 @@ class Faults(Messaging):
                   if "event=events-discarded" in line]
         self.assertEqual(counts, ["1", "1", "2"])
 
+    def test_without_brokers_what_waits_is_told_of(self):
+        """At a start, and by an export."""
+        self.stop_broker()
+        koseki = self.open()
+        koseki.create_tenant("T1")
+        with Adapter(koseki) as adapter:
+            self.provision(adapter)
+            self.provision(adapter)
+        export = koseki.tool("export")
+        self.assertEqual((export.returncode, export.stdout.count("\n")), (0, 4))
+        self.assertEqual(export.stderr,
+                         "koseki export: 2 events wait for the broker and are not part of an export\n")
+        self.assertEqual(koseki.stop(), 0)
+        koseki.settings["messaging.urls"] = None
+        koseki.start()
+        self.assertIn('event=events-wait events=2 parked=0 action="set messaging.urls: ', koseki.log())
+
     def test_brokers_in_turn(self):
         first = self.broker
         second = Broker()
