@@ -128,8 +128,8 @@ static void settled_on_reactor(struct reactor_post *post, bool discard)
         counters_add(sender->counters, COUNTER_OUTBOX_PARKED, settlement->parked);
         log_warn(
             "events-parked",
-            "count=%llu action=\"the broker keeps rejecting them; they are tried again after a "
-            "restart\"",
+            "count=%llu action=\"the broker keeps rejecting them; they are tried again at the next "
+            "connection, and on SIGHUP\"",
             (unsigned long long)settlement->parked);
     }
     if (settlement->discarded > 0) {
