@@ -128,6 +128,38 @@ class Oddities(Messaging):
         koseki.wait_for(lambda: self.messaging(koseki)["parked"] == 1, "parking", 120)
         self.assertEqual(self.check_sums(koseki)["newly-parked"], 1)
 
+    @unittest.skipUnless(LONG, "a minute, with --long")
+    def test_an_event_that_ends_the_connection_is_parked_and_holds_up_nobody(self):
+        poison = []
+
+        def judge(address, message):
+            if not poison and address == "event/T1":
+                poison.append(message.id)
+            return "cut" if message.id in poison else "accept"
+
+        self.broker.judge = judge
+        koseki = self.open()
+        self.tenants(koseki, "T1", "T2")
+        with Adapter(koseki) as adapter:
+            devices = {tenant: [self.provision(adapter, tenant) for _ in range(10)] for tenant in ("T1", "T2")}
+        self.wait_events(devices["T2"], "T2")
+        self.wait_events(devices["T1"][1:], "T1")
+        koseki.wait_for(lambda: self.messaging(koseki)["parked"] == 1, "parking", 120)
+        self.assertIn('address=event/T1 why="the connection ends when it is sent"', koseki.log())
+
+    def test_no_credit_costs_nothing(self):
+        """Several tenants' events wait, and nothing is to be done about it."""
+        koseki = self.without_broker()
+        self.tenants(koseki, "T1", "T2", "T3")
+        for tenant in ("T1", "T2", "T3"):
+            self.provision_many(koseki, 3, tenant)
+        self.start_broker(credit=0)
+        koseki.wait_for(lambda: self.messaging(koseki)["connected"], "the connection")
+        time.sleep(1)
+        before = koseki.cpu_seconds()
+        time.sleep(2)
+        self.assertLess(koseki.cpu_seconds() - before, 0.5)
+
     def test_credit_that_is_to_be_used_at_once(self):
         self.stop_broker()
         self.broker = Broker(relay=self.relay, drain=True)
