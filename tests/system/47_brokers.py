@@ -1,23 +1,18 @@
 """Brokers that behave oddly, within the protocol or outside it: what holds all the same."""
-import os
 import threading
 import time
 import unittest
 
-from support.adapter import Adapter, payload, status
+from support.adapter import Adapter
 from support.broker import Broker
-from support.messaging import DEVICES, TENANTS, Messaging, ids
+from support.messaging import Messaging, ids, meeting_first
+from support.server import LONG
 
-LONG = os.environ.get("KOSEKI_TESTS_LONG") == "1"
 ODDITIES = ("reject", "release", "modify", "undeliverable", "settle", "receive", "detach", "end", "close", "cut")
 
 
 def is_event(address):
     return address.startswith("event/")
-
-
-def number(taken):
-    return int(taken.id.rsplit("-", 1)[1])
 
 
 class Oddities(Messaging):
@@ -194,15 +189,7 @@ class Oddities(Messaging):
 @unittest.skipUnless(LONG, "minutes, with --long")
 class Silence(Messaging):
     def test_what_is_never_answered_is_sent_again(self):
-        ignored = []
-
-        def judge(address, message):
-            if address.startswith("event/") and len(ignored) < 3:
-                ignored.append(message.id)
-                return "ignore"
-            return "accept"
-
-        self.broker.judge = judge
+        self.broker.judge = meeting_first(["ignore"] * 3, at=is_event)
         koseki = self.open()
         koseki.create_tenant("T1")
         with Adapter(koseki) as adapter:

@@ -70,10 +70,7 @@ class Consumer(MessagingHandler):
         if self.look is not None:
             self.look(address, message)
         with self.changed:
-            self.taken.append(Taken(
-                address, message.id, message.content_type, dict(message.properties or {}),
-                {str(key): value for key, value in (message.annotations or {}).items()}, message.body,
-                message.durable, message.ttl, message.creation_time, 0))
+            self.taken.append(Taken.of(address, message))
             self.changed.notify_all()
         self.accept(event.delivery)
 

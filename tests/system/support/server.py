@@ -15,6 +15,7 @@ import time
 from support import pki
 
 SANITIZED = os.environ.get("KOSEKI_SANITIZED") == "1"
+LONG = os.environ.get("KOSEKI_TESTS_LONG") == "1"  # tests/run --long
 # Everything is slower under sanitizers; waits are limits, not measurements.
 WAIT = 60 if SANITIZED else 30
 

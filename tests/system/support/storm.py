@@ -1,21 +1,15 @@
 """A storm: a fleet's first logins, disturbed again and again; then all that must hold."""
 import json
-import os
 import random
 
 from support.fleet import Fleet
-from support.messaging import DEVICES, ids
-from support.server import SANITIZED
+from support.messaging import DEVICES, ids, number
+from support.server import LONG, SANITIZED
 
-LONG = os.environ.get("KOSEKI_TESTS_LONG") == "1"
 LOGINS = 2000 if LONG else 100 if SANITIZED else 200
 CONNECTIONS = 20
 TWICE = 10  # of the certificates log in on two connections at once
 KILLS = 5 if LONG else 2
-
-
-def number(taken):
-    return int(taken.id.rsplit("-", 1)[1])
 
 
 class Storm:
