@@ -204,7 +204,7 @@ class Silence(Messaging):
         go_on = threading.Event()
         self.addCleanup(go_on.set)
         self.broker.judge = lambda address, message: "accept" if go_on.wait(300) else "ignore"
-        second = Broker()
+        second = Broker(relay=self.relay)
         self.addCleanup(second.stop)
         koseki = self.open(messaging__urls=f"{self.broker.url()},{second.url()}")
         koseki.create_tenant("T1")
@@ -212,6 +212,10 @@ class Silence(Messaging):
             device = self.provision(adapter)
         second.wait(lambda: ids(second.of("event/T1")) == [device], 120)
         koseki.wait_for(lambda: self.notified(koseki, device), "the flag")
+
+
+class SilenceOverLinks(Silence):
+    relay = False
 
 
 class OdditiesOfLinks(Oddities):
