@@ -1,4 +1,5 @@
 """A storm: a fleet's first logins, disturbed again and again; then all that must hold."""
+import http.client
 import json
 import random
 
@@ -34,7 +35,7 @@ class Storm:
             try:
                 if not self.is_there(device):
                     self.orphans.append(device)
-            except OSError:
+            except (OSError, http.client.HTTPException):  # killed before its answer, or in the middle
                 self.unchecked.append(device)
 
     def is_there(self, device):
