@@ -90,7 +90,8 @@ class Storm:
         self.assertIn(f"\ndevices: {len(devices)}\n", koseki.verify())
 
     def check_order(self, arrived):
-        """The first word of each message on a device comes in the order in which they were written."""
+        """The first word of each message on a device comes in the order in which they were written. Only a reconnect
+        could change it: what one connection carries stays in order by itself."""
         last = {}
         heard = set()
         for taken in arrived:
