@@ -1,4 +1,5 @@
-"""Consumers at the broker that know nothing of Koseki: Proton's Python, and Hono's own classes in a process of theirs."""
+"""Consumers at the broker that know nothing of Koseki: Proton's Python, and Hono's own classes in a process of their
+own."""
 import json
 import threading
 
@@ -111,8 +112,8 @@ class HonoConsumers:
     def __init__(self, processes, port, tenant, class_path):
         self.processes = processes
         self.name = f"consumers-{len(processes.started)}"
-        processes.start(self.name, ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp", class_path,
-                                    "koseki.Consumers", port, USER, PASSWORD, tenant])
+        processes.start(self.name, ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp",
+                                    class_path, "koseki.Consumers", port, USER, PASSWORD, tenant])
 
     def lines(self):
         lines = self.processes.log_path(self.name).read_text(errors="replace").splitlines(True)
