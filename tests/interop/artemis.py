@@ -86,6 +86,6 @@ class Artemis:
             self.processes.wait_for("broker", lambda: listening("127.0.0.1", port), "its port", PATIENCE)
 
     def kill(self):
-        """As a machine that loses its power; `artemis run` has become its JVM."""
+        """By SIGKILL: what the kernel has of its files stays. `artemis run` has become its JVM."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()

@@ -1,5 +1,7 @@
-"""Storms with a real broker: killed as by a power failure, alone and together with Koseki, in the middle of a fleet's
-first logins."""
+"""Storms with a real broker: it, Koseki and both are killed by SIGKILL in the middle of a fleet's first logins; what
+the kernel has of their files stays. And what is said of a broker that was killed."""
+import re
+
 from stage import Case
 from support.storm import KILLS, Storm
 
