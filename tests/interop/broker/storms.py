@@ -36,3 +36,26 @@ class Storms(Storm, Case):
             self.broker.start()
 
         self.assertGreater(self.storm(disturb, waves=KILLS), 0)
+
+
+class Deaths(Case):
+    def test_the_death_of_a_broker_is_no_failure_of_tls(self):
+        koseki = self.open("good")
+        koseki.wait_for(lambda: self.messaging(koseki)["connected"], "the connection")
+        self.broker.kill()
+        try:
+            troubles = set()
+
+            def nobody_listens():
+                troubles.add(self.messaging(koseki).get("trouble", ""))
+                return any("refused" in trouble for trouble in troubles)
+
+            koseki.wait_for(nobody_listens, "the next call")
+            lost = re.findall("event=broker-lost .*", koseki.log())
+        finally:
+            self.broker.start()
+            self.broker.wait_ready()
+        self.assertEqual(len(lost), 1)
+        for text in [*troubles, *lost]:
+            self.assertNotRegex(text, "TLS|SSL|eof")
+        koseki.wait_for(lambda: self.messaging(koseki)["connected"], "the connection again", 60)
