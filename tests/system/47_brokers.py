@@ -1,23 +1,18 @@
 """Brokers that behave oddly, within the protocol or outside it: what holds all the same."""
-import os
 import threading
 import time
 import unittest
 
-from support.adapter import Adapter, payload, status
+from support.adapter import Adapter
 from support.broker import Broker
-from support.messaging import DEVICES, TENANTS, Messaging, ids
+from support.messaging import Messaging, ids, meeting_first
+from support.server import LONG
 
-LONG = os.environ.get("KOSEKI_TESTS_LONG") == "1"
 ODDITIES = ("reject", "release", "modify", "undeliverable", "settle", "receive", "detach", "end", "close", "cut")
 
 
 def is_event(address):
     return address.startswith("event/")
-
-
-def number(taken):
-    return int(taken.id.rsplit("-", 1)[1])
 
 
 class Oddities(Messaging):
@@ -226,15 +221,7 @@ class Oddities(Messaging):
 @unittest.skipUnless(LONG, "minutes, with --long")
 class Silence(Messaging):
     def test_what_is_never_answered_is_sent_again(self):
-        ignored = []
-
-        def judge(address, message):
-            if address.startswith("event/") and len(ignored) < 3:
-                ignored.append(message.id)
-                return "ignore"
-            return "accept"
-
-        self.broker.judge = judge
+        self.broker.judge = meeting_first(["ignore"] * 3, at=is_event)
         koseki = self.open()
         koseki.create_tenant("T1")
         with Adapter(koseki) as adapter:
@@ -249,7 +236,7 @@ class Silence(Messaging):
         go_on = threading.Event()
         self.addCleanup(go_on.set)
         self.broker.judge = lambda address, message: "accept" if go_on.wait(300) else "ignore"
-        second = Broker()
+        second = Broker(relay=self.relay)
         self.addCleanup(second.stop)
         koseki = self.open(messaging__urls=f"{self.broker.url()},{second.url()}")
         koseki.create_tenant("T1")
@@ -257,6 +244,10 @@ class Silence(Messaging):
             device = self.provision(adapter)
         second.wait(lambda: ids(second.of("event/T1")) == [device], 120)
         koseki.wait_for(lambda: self.notified(koseki, device), "the flag")
+
+
+class SilenceOverLinks(Silence):
+    relay = False
 
 
 class OdditiesOfLinks(Oddities):

@@ -15,6 +15,7 @@ import time
 from support import pki
 
 SANITIZED = os.environ.get("KOSEKI_SANITIZED") == "1"
+LONG = os.environ.get("KOSEKI_TESTS_LONG") == "1"  # tests/run --long
 # Everything is slower under sanitizers; waits are limits, not measurements.
 WAIT = 60 if SANITIZED else 30
 
@@ -158,10 +159,11 @@ class Koseki:
             return re.search(r"^event=ready (.*)$", self.log(), re.M)
 
         line = self.wait_for(ready, "the ready line")
-        self.ports = {}
+        ports = {}
         for pair in line.group(1).split():
             key, _, address = pair.partition("=")
-            self.ports[key] = int(address.rsplit(":", 1)[1])
+            ports[key] = int(address.rsplit(":", 1)[1])
+        self.ports = ports  # at once: other threads ask for them while it is restarted
 
     def port(self, key):
         return self.ports[key]
