@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Runs deploy/quickstart as a person would: once, the commands it names, again, with --once, and with a broker.
+And deploy/events, where things go wrong.
 
     tests/quickstart/run.py
 
@@ -10,6 +11,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -159,10 +161,53 @@ class Quickstart:
         self.check("three commands to try next", len(found) == 3, out.stdout)
         self.started_again(text, 2)
         for remark, command in found.items():
+            if "device-2.pem" in command:
+                self.handler_fails(command)
             tried = run(command)
             self.check(remark, tried.returncode == 0, f"{command}\n{tried.stdout}{tried.stderr}")
             if "device-2.pem" in command:
                 self.check("its event arrives", provisioned(tried.stdout) not in (None, device), tried.stdout)
+                self.login_is_refused(command.partition("&&")[2])
+
+    def handler_fails(self, command):
+        """On the event, which stays."""
+        probe, take = re.split(r"\s*&&\s*", command)
+        out = run(probe)
+        self.check("the second device logs in", out.returncode == 0, out.stdout + out.stderr)
+        begun = time.monotonic()
+        out = run(f"{take} >/dev/full")
+        self.check("an error of the handler ends deploy/events", out.returncode != 0 and time.monotonic() - begun < 50
+                   and re.search("^OSError: .*No space left", out.stderr, re.M)
+                   and not re.search("trying again.*No space left", out.stderr), out.stderr)
+
+    def login_is_refused(self, take):
+        take = take.replace("--timeout 60", "--timeout 5")
+        out = run(take.replace("demo/application.password", "demo/admin.password"))
+        said = out.stderr.splitlines()
+        self.check("a refused login says once what to do", out.returncode == 1 and len(said) > 1
+                   and "see to --username and --password-file" in said[0]
+                   and not any("see to" in line for line in said[1:]), out.stderr)
+        out = run(take.replace("demo/server-ca.pem", "demo/device-ca.pem"))
+        self.check("so does the certificate of another CA", out.returncode == 1 and "see to --ca" in out.stderr,
+                   out.stderr)
+
+    def events(self):
+        """deploy/events without a broker."""
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            port = silent.getsockname()[1]
+            for scheme in ("amqp", "amqps"):
+                begun = time.monotonic()
+                out = run(f"deploy/events --broker {scheme}://127.0.0.1:{port} --tenant demo --timeout 3")
+                took = time.monotonic() - begun
+                self.check(f"--timeout holds where nobody answers over {scheme}", out.returncode == 1 and 2 < took < 6,
+                           f"{took:.1f} s {out.stderr}")
+        for option, more in (("--ca", ""), ("--password-file", "--username application")):
+            out = run(f"deploy/events --broker amqps://localhost:1 --tenant demo {more} {option} no/such/file")
+            last = out.stderr.splitlines()[-1]
+            self.check(f"a missing file of {option} is named", out.returncode == 2
+                       and last.startswith(f"events: error: {option} no/such/file: "), out.stderr)
 
     def without_random(self):
         """Where openssl makes no more passwords, nothing is started with empty ones."""
@@ -228,6 +273,7 @@ exec {shutil.which("openssl")} "$@"
 def main():
     quickstart = Quickstart()
     quickstart.usage()
+    quickstart.events()
     quickstart.with_broker(quickstart.left_running())
     quickstart.once()
     quickstart.without_random()
