@@ -1,4 +1,5 @@
 """Brokers that behave oddly, within the protocol or outside it: what holds all the same."""
+import signal
 import threading
 import time
 import unittest
@@ -208,12 +209,22 @@ class Oddities(Messaging):
             self.wait_events([self.provision(adapter)])
         self.assertEqual(self.messaging(koseki)["broker"], f"localhost:{port}")
 
+    def test_each_brokers_trouble_is_told_once(self):
+        self.stop_broker()
+        koseki = self.open(messaging__urls="amqp://127.0.0.1:1,amqp://nowhere.invalid")
+        koseki.wait_for(lambda: "broker=nowhere.invalid" in koseki.log(), "the second's trouble")
+        for _ in range(3):  # it dials at once
+            koseki.process.send_signal(signal.SIGHUP)
+            time.sleep(0.2)
+        self.assertEqual(koseki.log().count("event=broker-lost broker=127.0.0.1:1 "), 1, koseki.log())
+        self.assertEqual(koseki.log().count("event=broker-lost broker=nowhere.invalid"), 1, koseki.log())
+
     def test_a_name_that_is_unknown_holds_up_nobody(self):
         koseki = self.open(messaging__urls="amqp://nowhere.invalid", provisioning__event_wait="60s")
         self.tenants(koseki, "T1")
         with Adapter(koseki) as adapter:
             self.provision(adapter)
-        koseki.wait_for(lambda: self.messaging(koseki)["trouble"], "the reason")
+        self.wait_trouble(koseki)
         self.assertIn("nowhere.invalid", self.messaging(koseki)["broker"])
         self.assertFalse(self.messaging(koseki)["connected"])
 

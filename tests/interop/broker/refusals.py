@@ -1,5 +1,6 @@
 """Brokers that Koseki must not trust, and brokers that do not trust Koseki: it says why, devices log in all the same,
 and what waits arrives once that is mended."""
+import signal
 import socket
 
 from artemis import PASSWORD, USER
@@ -14,7 +15,7 @@ class Refusals(Case):
         """With these settings there is no connection, for a reason that has these words in it."""
         koseki = self.open(url, host, **settings)
         koseki.create_tenant(self.tenant)
-        found = koseki.wait_for(lambda: self.messaging(koseki)["trouble"], "the trouble")
+        found = self.wait_trouble(koseki)
         self.assertIn(trouble, found)
         with Adapter(koseki) as adapter:
             device = self.provision(adapter, self.tenant)
@@ -68,6 +69,24 @@ class Refusals(Case):
 
     def test_a_wrong_password(self):
         self.refused("password is wrong", messaging__password_file=self.stage.path("wrong-password"))
+
+    def test_a_password_is_mended_while_it_runs(self):
+        path = self.stage.folder / "password-to-mend"
+        path.write_text(f"{WRONG_PASSWORD}\n")
+        consumer = self.consumer(self.tenant)
+        koseki = self.open(messaging__password_file=str(path))
+        koseki.create_tenant(self.tenant)
+        self.assertIn("password is wrong", self.wait_trouble(koseki))
+        with Adapter(koseki) as adapter:
+            device = self.provision(adapter, self.tenant)
+        path.unlink()
+        koseki.process.send_signal(signal.SIGHUP)
+        koseki.wait_for(lambda: "event=reload-failed what=messaging" in koseki.log(), "the failed reload")
+        path.write_text(f"{PASSWORD}\n")
+        koseki.process.send_signal(signal.SIGHUP)
+        consumer.wait(lambda: ids(consumer.of(f"event/{self.tenant}")) == [device], "the event", WAIT)
+        for password in (PASSWORD, WRONG_PASSWORD):
+            self.assertNotIn(password, koseki.log())
 
     def test_an_unknown_user(self):
         self.refused("password is wrong", messaging__username="nobody")

@@ -88,5 +88,10 @@ class Messaging(unittest.TestCase):
         self.assertEqual(answer.status, 200)
         return next(c for c in answer.json()["checks"] if c["name"] == "messaging")["data"]
 
+    def wait_trouble(self, koseki):
+        """What keeps it from the broker."""
+        return koseki.wait_for(lambda: self.messaging(koseki).get("trouble", "").replace("connecting", ""),
+                               "the trouble")
+
     def wait_figure(self, koseki, name, value):
         koseki.wait_for(lambda: self.messaging(koseki)[name] == value, f"{name} to be {value}")
