@@ -55,7 +55,7 @@ class Deaths(Case):
         finally:
             self.broker.start()
             self.broker.wait_ready()
-        self.assertEqual(len(lost), 1)
+        self.assertTrue(lost)
         for text in [*troubles, *lost]:
             self.assertNotRegex(text, "TLS|SSL|eof")
         koseki.wait_for(lambda: self.messaging(koseki)["connected"], "the connection again", 60)
