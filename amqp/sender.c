@@ -15,7 +15,29 @@
 enum {
     DRAIN_POLL_NS = 5000000,
     LASTING_MS = 30000, /* a connection that was open for so long was a good one */
+    BRIEF_MS = 1000,    /* one that was open for less is followed by a pause at least */
+    BRIEF_PAUSE_MS = 100,
+    BARREN_MAX = 3, /* connections in a row that came to nothing: then one entry at a time */
 };
+
+static char *secret_copy(const char *text)
+{
+    char *copy = strdup(text);
+
+    if (copy == NULL) {
+        abort();
+    }
+    return copy;
+}
+
+/* Takes NULL. */
+static void secret_free(char *text)
+{
+    if (text != NULL) {
+        explicit_bzero(text, strlen(text));
+        free(text);
+    }
+}
 
 static const char *broker_name(const struct sender *sender)
 {
@@ -48,16 +70,25 @@ static void opened(void *arg)
     struct sender *sender = arg;
 
     sender->opened_ms = clock_monotonic_ms();
-    sender->told = false;
+    memset(sender->told, 0, sizeof(sender->told));
+    sender->careful = sender->barren >= BARREN_MAX;
     sender_outcome_begin(sender);
-    sender_requeue(sender); /* somebody may have mended what they were parked for */
+    if (!sender->careful) {          /* else it may be one of them that ends connections */
+        sender_requeue_soon(sender); /* somebody may have mended what they were parked for */
+    }
     report(sender, true, "");
     log_info("broker-connected", "broker=%s", broker_name(sender));
 }
 
 static void turned(void *arg)
 {
-    sender_pump(arg);
+    struct sender *sender = arg;
+
+    if (sender->careful && clock_monotonic_ms() - sender->opened_ms >= LASTING_MS) {
+        sender->careful = false;
+        sender_requeue_soon(sender);
+    }
+    sender_pump(sender);
 }
 
 static void link_changed(void *arg, struct pn_link_t *link, bool ended)
@@ -71,10 +102,13 @@ static void outcome(void *arg, struct pn_delivery_t *delivery)
 }
 
 /* The next broker at once; after all of them, the back-off. A broker that lets us in only to close
- * again counts as one that does not answer. */
+ * again counts as one that does not answer; one that takes something before it does, is let be for
+ * a moment. */
 static int64_t pause_before_redial(struct sender *sender)
 {
-    bool lasted = sender->opened_ms != 0 && clock_monotonic_ms() - sender->opened_ms >= LASTING_MS;
+    int64_t open_ms = sender->opened_ms == 0 ? 0 : clock_monotonic_ms() - sender->opened_ms;
+    int64_t least_ms = sender->opened_ms != 0 && open_ms < BRIEF_MS ? BRIEF_PAUSE_MS : 0;
+    bool lasted = open_ms >= LASTING_MS;
 
     if (sender->fruitful || lasted) {
         sender->rounds = 0;
@@ -84,24 +118,49 @@ static int64_t pause_before_redial(struct sender *sender)
     sender->opened_ms = 0;
     sender->url = (sender->url + 1) % sender->options.url_count;
     if (++sender->tried < sender->options.url_count) {
-        return 0;
+        return least_ms;
     }
     sender->tried = 0;
     return sender_pause_ms(sender->rounds++);
 }
 
+/* FNV-1a of all but digits: ports and times change from one try to the next. */
+static uint64_t hash_of_words(const char *text)
+{
+    uint64_t hash = 1469598103934665603ULL;
+
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9') {
+            hash = (hash ^ (unsigned char)*text) * 1099511628211ULL;
+        }
+    }
+    return hash;
+}
+
+/* Once an outage, broker and reason. */
+static void tell_trouble(struct sender *sender, const char *why)
+{
+    uint64_t hash = hash_of_words(why);
+    struct log_text text;
+
+    if (sender->told[sender->url] == hash || sender->draining) {
+        return;
+    }
+    log_warn("broker-lost",
+             "broker=%s why=%s action=\"events wait in the store; tried again and again\"",
+             broker_name(sender), log_text(&text, span_cstr(why)));
+    sender->told[sender->url] = hash;
+}
+
 static void ended(void *arg, const struct ks_failure *why)
 {
     struct sender *sender = arg;
-    struct log_text text;
 
     report(sender, false, why->text);
-    if (!sender->told && !sender->draining) {
-        log_warn("broker-lost",
-                 "broker=%s why=%s action=\"events wait in the store; tried again and again\"",
-                 broker_name(sender), log_text(&text, span_cstr(why->text)));
-        sender->told = true;
-    }
+    tell_trouble(sender, why->text);
+    sender->barren = sender->fruitful                         ? 0
+                     : sender_lanes_in_use(sender->lanes) > 0 ? sender->barren + 1
+                                                              : sender->barren;
     broker_close(sender->broker);
     sender->broker = NULL;
     sender_outcome_reset(sender);
@@ -119,10 +178,30 @@ static const struct broker_handler handler = {.opened = opened,
                                               .turned = turned,
                                               .ended = ended};
 
+/* Between two connections: a login under way still reads the old one. */
+static void use_new_password(struct sender *sender)
+{
+    char *password;
+
+    lock_take(&sender->lock);
+    password = sender->new_password;
+    sender->new_password = NULL;
+    lock_give(&sender->lock);
+    if (password != NULL) {
+        secret_free(sender->password);
+        sender->password = password;
+        sender->broker_options.password = password;
+    }
+}
+
 static void redial(void *arg)
 {
     struct sender *sender = arg;
 
+    use_new_password(sender);
+    if (sender->report.trouble[0] == '\0') {
+        report(sender, false, "connecting");
+    }
     sender->broker =
         broker_open(&sender->broker_options, &sender->options.urls[sender->url], &handler, sender);
 }
@@ -192,13 +271,26 @@ static void retry_on_reactor(struct reactor_post *post, bool discard)
     struct sender *sender = start;
 
     atomic_store(&sender->retrying, false);
-    if (!discard) {
-        sender_requeue(sender);
+    if (discard || sender->draining) {
+        return;
     }
+    sender_requeue_soon(sender);
+    if (sender->broker == NULL) {
+        reactor_timer_set(&sender->redial, 0);
+    }
+    sender_turn(sender);
 }
 
-void sender_retry_parked(struct sender *sender)
+void sender_retry(struct sender *sender, const char *password)
 {
+    if (password != NULL) {
+        char *copy = secret_copy(password);
+
+        lock_take(&sender->lock);
+        secret_free(sender->new_password);
+        sender->new_password = copy;
+        lock_give(&sender->lock);
+    }
     if (!atomic_exchange(&sender->retrying, true)) {
         reactor_post(sender->options.reactor, &sender->retry_post);
     }
@@ -244,6 +336,8 @@ enum ks_status sender_open(struct sender **out, const struct sender_options *opt
         abort();
     }
     sender->options = *options;
+    sender->options.password = NULL;
+    sender->password = options->password != NULL ? secret_copy(options->password) : NULL;
     sender->counters = reactor_counters(options->reactor);
     sender->lanes = sender_lanes_open();
     arena_init(&sender->scratch);
@@ -271,7 +365,7 @@ enum ks_status sender_open(struct sender **out, const struct sender_options *opt
                                                      .dialer = sender->dialer,
                                                      .tls = options->tls,
                                                      .user = options->user,
-                                                     .password = options->password,
+                                                     .password = sender->password,
                                                      .certificate = options->certificate,
                                                      .container = sender->container};
     outbox_attach(options->service->outbox, wake, sender);
@@ -301,6 +395,8 @@ void sender_close(struct sender *sender)
     arena_done(&sender->scratch);
     buf_done(&sender->message);
     lock_done(&sender->lock);
+    secret_free(sender->password);
+    secret_free(sender->new_password);
     free(sender);
 }
 

@@ -27,7 +27,7 @@ struct sender_options {
     size_t url_count;
     struct tls_context *tls; /* for amqps */
     const char *user;        /* NULL: EXTERNAL with a certificate, else ANONYMOUS */
-    const char *password;
+    const char *password; /* copied */
     bool certificate;
     const struct service *service; /* with its outbox */
     struct reactor *reactor;
@@ -36,9 +36,10 @@ struct sender_options {
 /* Before the reactor starts. */
 KS_MUST_CHECK enum ks_status sender_open(struct sender **out, const struct sender_options *options,
                                          struct ks_failure *why);
-/* Puts parked events back into the queue, as every new connection does: somebody may have mended
- * what they were parked for. Any thread. */
-void sender_retry_parked(struct sender *sender);
+/* Somebody may have mended what is wrong: puts parked events back into the queue, as every new
+ * connection does, and dials at once if it was pausing. `password`: copied, of the next login;
+ * NULL: as before. Any thread. */
+void sender_retry(struct sender *sender, const char *password);
 /* Sends nothing more, waits up to `ms` for the broker's word on what it has, and for that to be
  * written down; then says goodbye. The writer and the reactor are still running. */
 void sender_drain(struct sender *sender, int64_t ms);

@@ -16,6 +16,7 @@ struct sender_lanes {
     size_t lane_count;
     struct lane *first_pending;
     struct lane *last_pending;
+    size_t pending;
     struct slot *slot_bucket[SLOT_BUCKETS];
     struct slot slot[SENDER_WINDOW];
     struct slot *free;
@@ -132,7 +133,7 @@ void sender_lanes_rest(struct sender_lanes *lanes, struct lane *lane)
         bucket_of(lanes, lane->kind,
                   is_event ? hash_of(span_of(lane->tenant, lane->tenant_len)) : lane->part);
 
-    sender_lanes_note(lanes, lane);
+    sender_lanes_update_pending(lanes, lane);
     if (lane->count > 0 || lane->behind) {
         return;
     }
@@ -147,6 +148,7 @@ void sender_lanes_rest(struct sender_lanes *lanes, struct lane *lane)
 static void add_pending(struct sender_lanes *lanes, struct lane *lane)
 {
     lane->pending = true;
+    lanes->pending++;
     lane->next_pending = NULL;
     lane->previous_pending = lanes->last_pending;
     *(lane->previous_pending != NULL ? &lane->previous_pending->next_pending
@@ -157,13 +159,14 @@ static void add_pending(struct sender_lanes *lanes, struct lane *lane)
 static void remove_pending(struct sender_lanes *lanes, struct lane *lane)
 {
     lane->pending = false;
+    lanes->pending--;
     *(lane->previous_pending != NULL ? &lane->previous_pending->next_pending
                                      : &lanes->first_pending) = lane->next_pending;
     *(lane->next_pending != NULL ? &lane->next_pending->previous_pending : &lanes->last_pending) =
         lane->previous_pending;
 }
 
-void sender_lanes_note(struct sender_lanes *lanes, struct lane *lane)
+void sender_lanes_update_pending(struct sender_lanes *lanes, struct lane *lane)
 {
     if (lane->behind && !lane->pending) {
         add_pending(lanes, lane);
@@ -172,17 +175,22 @@ void sender_lanes_note(struct sender_lanes *lanes, struct lane *lane)
     }
 }
 
-void sender_lanes_note_last(struct sender_lanes *lanes, struct lane *lane)
+void sender_lanes_pending_last(struct sender_lanes *lanes, struct lane *lane)
 {
     if (lane->pending) {
         remove_pending(lanes, lane);
     }
-    sender_lanes_note(lanes, lane);
+    sender_lanes_update_pending(lanes, lane);
 }
 
 struct lane *sender_lanes_first_pending(const struct sender_lanes *lanes)
 {
     return lanes->first_pending;
+}
+
+size_t sender_lanes_pending(const struct sender_lanes *lanes)
+{
+    return lanes->pending;
 }
 
 void sender_lanes_each(struct sender_lanes *lanes, void (*visit)(void *arg, struct lane *lane),
@@ -357,6 +365,16 @@ static unsigned count_try(struct lane *lane, uint64_t seq)
     return 1;
 }
 
+bool lane_has_tried(const struct lane *lane)
+{
+    for (size_t i = 0; i < SENDER_TRIED; i++) {
+        if (lane->tried[i].seq != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void forget_tries(struct lane *lane, uint64_t seq)
 {
     for (size_t i = 0; i < SENDER_TRIED; i++) {
@@ -420,7 +438,7 @@ void sender_lanes_accepted(struct sender_lanes *lanes, struct slot *slot)
 
     lane->failures = 0;
     lane->rejections = 0;
-    lane->refusals = 0;
+    lane->link_refusals = 0;
     lane->window += !lane->recovering && lane->window < SENDER_LANE_WINDOW;
     if (slot->again) {
         lose(lanes, slot);

@@ -79,9 +79,10 @@ struct lane {
     size_t count;
     size_t accepted; /* of them */
     size_t window;
-    unsigned failures;   /* rounds of refusals since something was accepted, refused links too */
+    unsigned failures;   /* rounds of entries that were not taken or of refused links, since
+                            something was accepted */
     unsigned rejections; /* of them, those with rejections */
-    unsigned refusals;   /* of them, links */
+    unsigned link_refusals;
     struct tried tried[SENDER_TRIED];
     bool recovering;      /* from a refusal: nothing is sent until `count` is 0 */
     bool hopeless;        /* its link has been refused too often: events are parked for a while */
@@ -105,10 +106,11 @@ bool lane_is_of(const struct lane *lane, const struct store_outbox_entry *entry)
 /* Frees the lane if nothing is kept in it. */
 void sender_lanes_rest(struct sender_lanes *lanes, struct lane *lane);
 /* Keeps the lane in the list of pending ones while it is behind. */
-void sender_lanes_note(struct sender_lanes *lanes, struct lane *lane);
+void sender_lanes_update_pending(struct sender_lanes *lanes, struct lane *lane);
 /* The same; a pending one goes to the end of the list. */
-void sender_lanes_note_last(struct sender_lanes *lanes, struct lane *lane);
+void sender_lanes_pending_last(struct sender_lanes *lanes, struct lane *lane);
 struct lane *sender_lanes_first_pending(const struct sender_lanes *lanes);
+size_t sender_lanes_pending(const struct sender_lanes *lanes);
 /* Calls `visit` for each lane; it may rest the lane it is given. */
 void sender_lanes_each(struct sender_lanes *lanes, void (*visit)(void *arg, struct lane *lane),
                        void *arg);
@@ -119,6 +121,8 @@ void lane_go_back(struct lane *lane, uint64_t seq);
 bool sender_lanes_is_full(const struct sender_lanes *lanes);
 /* Room for an entry, and nothing on its way that comes behind it. */
 bool lane_may_send(const struct lane *lane, uint64_t seq);
+/* Whether one of its entries has been rejected, and is not gone. */
+bool lane_has_tried(const struct lane *lane);
 /* As sent. There is room. */
 struct slot *sender_lanes_take(struct sender_lanes *lanes, struct lane *lane,
                                enum store_queue queue, uint64_t seq,

@@ -163,6 +163,7 @@ struct sender_link *sender_links_overdue(struct sender_links *links, int64_t ms,
         if (link->engine != NULL && !link->attached && link->since_ms < before) {
             let_go(link);
             *how = end(links, link);
+            *how = *how == SENDER_LINK_REFUSED ? SENDER_LINK_UNANSWERED : *how;
             return link;
         }
     }

@@ -29,7 +29,8 @@ enum sender_link_state {
 
 /* How the broker ends a link. */
 enum sender_link_end {
-    SENDER_LINK_REFUSED, /* before anything could be sent over it */
+    SENDER_LINK_REFUSED,    /* before anything could be sent over it */
+    SENDER_LINK_UNANSWERED, /* not at all: we let go of it */
     SENDER_LINK_BROKEN,
     SENDER_LINK_RELAY, /* that for all addresses: from now on each has its own */
 };

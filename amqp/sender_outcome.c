@@ -1,6 +1,9 @@
 /* What the broker says of entries on their way and of links, and what it never says. */
+#include <proton/condition.h>
 #include <proton/delivery.h>
 #include <proton/disposition.h>
+#include <proton/link.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "amqp/sender_state.h"
@@ -30,13 +33,26 @@ static void free_lost(struct sender *sender)
     }
 }
 
+/* What the refusal that is being handled is called, for the log. */
+static void say(struct sender *sender, const char *what, struct pn_condition_t *condition)
+{
+    const char *name = condition != NULL ? pn_condition_get_name(condition) : NULL;
+    const char *text = condition != NULL ? pn_condition_get_description(condition) : NULL;
+
+    (void)snprintf(sender->refusal, sizeof(sender->refusal), "%s%s%.100s%s%.200s", what,
+                   name != NULL ? ": " : "", name != NULL ? name : "", text != NULL ? ", " : "",
+                   text != NULL ? text : "");
+}
+
 static void pause_lane(struct sender *sender, struct lane *lane)
 {
+    struct log_text text;
+
     lane->paused_until = clock_monotonic_ms() + sender_pause_ms(lane->failures - 1);
     if (lane->failures == SENDER_TRIES) {
         log_warn("broker-rejects",
-                 "address=%s action=\"does the broker know it, and may Koseki send to it?\"",
-                 lane->address);
+                 "address=%s why=%s action=\"does the broker know it, and may Koseki send to it?\"",
+                 lane->address, log_text(&text, span_cstr(sender->refusal)));
     }
     sender_pump_soon(sender);
 }
@@ -55,6 +71,8 @@ static void refuse(struct sender *sender, struct slot *slot, bool counts)
 
     if (sender_lanes_refused(sender->lanes, slot, counts)) {
         pause_lane(sender, lane);
+    } else if (slot->state == SLOT_LEAVING) {
+        sender_note_parked(sender, lane);
     }
     free_lost(sender);
 }
@@ -81,6 +99,11 @@ void sender_outcome(struct sender *sender, pn_delivery_t *delivery)
         bool counts = state == PN_REJECTED || state == PN_MODIFIED;
 
         counters_add(sender->counters, COUNTER_OUTBOX_REJECTED, counts);
+        say(sender,
+            state == PN_REJECTED   ? "rejected"
+            : state == PN_MODIFIED ? "modified"
+                                   : "released",
+            pn_disposition_condition(pn_delivery_remote(delivery)));
         end_delivery(slot);
         refuse(sender, slot, counts);
     }
@@ -97,8 +120,8 @@ struct ended {
 static void count_refusal(struct sender *sender, struct lane *lane)
 {
     lane->failures++;
-    lane->refusals++;
-    lane->hopeless = lane->kind == STORE_OUTBOX_EVENT && lane->refusals >= SENDER_TRIES;
+    lane->link_refusals++;
+    lane->hopeless = lane->kind == STORE_OUTBOX_EVENT && lane->link_refusals >= SENDER_TRIES;
     pause_lane(sender, lane);
 }
 
@@ -125,8 +148,13 @@ static void end_lane(void *arg, struct lane *lane)
         refuse(sender, slot, ended->how == SENDER_LINK_BROKEN);
         slot = sent_over(lane, ended->link);
     }
-    if (ended->how == SENDER_LINK_REFUSED && strcmp(lane->address, ended->link->address) == 0) {
-        count_refusal(sender, lane);
+    if (strcmp(lane->address, ended->link->address) == 0) {
+        if (ended->how == SENDER_LINK_REFUSED) {
+            count_refusal(sender, lane);
+        } else if (ended->how == SENDER_LINK_UNANSWERED) {
+            lane->failures++;
+            pause_lane(sender, lane);
+        }
     }
     sender_lanes_rest(sender->lanes, lane);
 }
@@ -147,6 +175,7 @@ void sender_link_changed(struct sender *sender, struct pn_link_t *engine, bool g
     struct sender_link *link = sender_links_changed(&sender->links, engine, gone, &how);
 
     if (link != NULL) {
+        say(sender, "the broker ended the link", pn_link_remote_condition(engine));
         link_ended(sender, link, how);
     }
 }
@@ -177,6 +206,7 @@ static void watch(void *arg)
     enum sender_link_end how = SENDER_LINK_REFUSED;
     struct sender_link *link;
 
+    say(sender, "the broker does not answer", NULL);
     while ((link = sender_links_overdue(&sender->links, ATTACH_WITHIN_MS, &how)) != NULL) {
         link_ended(sender, link, how);
     }
@@ -187,29 +217,55 @@ static void watch(void *arg)
 
 /* ---- connections ---- */
 
+void sender_note_parked(struct sender *sender, const struct lane *lane)
+{
+    memcpy(sender->parked_address, lane->address, sizeof(sender->parked_address));
+}
+
 void sender_outcome_init(struct sender *sender)
 {
     reactor_timer_init(&sender->watch, sender->options.reactor, watch, sender);
 }
 
+/* What a careful connection ended by waits until others have had their turn. */
+static void pause_anew(void *arg, struct lane *lane)
+{
+    (void)arg;
+    if (lane->paused_until != 0) {
+        lane->paused_until = clock_monotonic_ms() + sender_pause_ms(lane->failures - 1);
+    }
+}
+
 void sender_outcome_begin(struct sender *sender)
 {
     sender_links_init(&sender->links, sender->broker);
+    sender_lanes_each(sender->lanes, pause_anew, NULL);
     reactor_timer_set(&sender->watch, WATCH_MS);
 }
 
+/* The queues are walked from the beginning again. A lane stays that remembers rejections; to them
+ * counts what was alone on its way when a careful connection ended. */
 static void forget_lane(void *arg, struct lane *lane)
 {
     struct sender *sender = arg;
 
+    if (sender->careful && lane->first != NULL && lane->first->state == SLOT_SENT) {
+        struct slot *slot = lane->first;
+
+        slot->delivery = NULL; /* gone with the connection */
+        slot->link = NULL;
+        counters_add(sender->counters, COUNTER_OUTBOX_REJECTED, 1);
+        refuse(sender, slot, true);
+    }
     sender_lanes_lose(sender->lanes, lane);
-    lane->behind = false;
+    lane->behind = lane_has_tried(lane);
     sender_lanes_rest(sender->lanes, lane);
 }
 
 /* What is leaving stays: the walk passes it over by its slot. */
 void sender_outcome_reset(struct sender *sender)
 {
+    say(sender, "the connection ends when it is sent", NULL);
     sender_lanes_each(sender->lanes, forget_lane, sender);
     free_lost(sender);
     reactor_timer_clear(&sender->watch);

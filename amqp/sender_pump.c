@@ -9,7 +9,7 @@
 #include "base/clock.h"
 
 enum {
-    READS_A_TURN = 512,   /* entries, of the walk; the same of all lanes that are behind */
+    READS_A_TURN = 512,   /* entries, of the walk; as many of the lanes that are behind */
     PENDING_A_TURN = 512, /* lanes visited */
     LANES_WAIT_MS = 100,  /* until the next look when paused lanes are all there is */
     ATTACH_WAIT_MS = 200, /* the walk waits for a link */
@@ -89,7 +89,8 @@ static enum sent send_entry(struct sender *sender, struct lane *lane, enum store
     enum sent can = SENT;
 
     look_at_pause(lane);
-    if (sender_lanes_is_full(sender->lanes)) {
+    if (sender_lanes_is_full(sender->lanes) ||
+        (sender->careful && sender_lanes_in_use(sender->lanes) > 0)) {
         return FULL;
     }
     if (lane->hopeless && lane->count == 0) {
@@ -111,6 +112,7 @@ static enum sent send_entry(struct sender *sender, struct lane *lane, enum store
         if (can == SENT) {
             hand_over(sender, slot, link);
         } else {
+            sender_note_parked(sender, lane);
             sender_lanes_give_up(sender->lanes, slot);
         }
     }
@@ -119,9 +121,10 @@ static enum sent send_entry(struct sender *sender, struct lane *lane, enum store
 
 /* ---- lanes that are behind ---- */
 
-/* Walks from where the lane fell behind to where the queue's walk is. */
-static void catch_up(struct sender *sender, struct lane *lane, size_t *reads)
+/* Walks from where the lane fell behind to where the queue's walk is. Whether it has come on. */
+static bool catch_up(struct sender *sender, struct lane *lane, size_t *reads)
 {
+    uint64_t from = lane->from;
     enum store_queue queue = lane->kind == STORE_OUTBOX_EVENT ? STORE_EVENTS : STORE_NOTIFICATIONS;
     struct store_outbox_entry entry;
     uint64_t seq = 0;
@@ -132,17 +135,18 @@ static void catch_up(struct sender *sender, struct lane *lane, size_t *reads)
         (*reads)--;
         if (st != KS_OK || seq > sender->looked_at[queue]) {
             lane->behind = st != KS_OK && st != KS_NOT_FOUND;
-            return;
+            break;
         }
         if (lane_is_of(lane, &entry) && sender_lanes_find(sender->lanes, queue, seq) == NULL) {
             enum sent sent = send_entry(sender, lane, queue, seq, &entry);
 
             if (sent != SENT && sent != HOPELESS) {
-                return;
+                break;
             }
         }
         lane->from = seq;
     }
+    return !lane->behind || lane->from != from;
 }
 
 /* Whether one of its entries could be sent, as far as it is the lane's. */
@@ -153,20 +157,26 @@ static bool is_able(struct lane *lane)
                               (!lane->recovering || lane->count == 0));
 }
 
-static void serve_pending(struct sender *sender, size_t *reads)
+/* Each lane once at most. Whether there is more to look at at once: not while none comes on. */
+static bool serve_pending(struct sender *sender)
 {
-    struct lane *lane = sender_lanes_first_pending(sender->lanes);
+    size_t visits = sender_lanes_pending(sender->lanes);
+    size_t reads = READS_A_TURN;
+    bool moved = false;
 
-    for (unsigned i = 0; lane != NULL && i<PENDING_A_TURN && * reads> 0; i++) {
-        struct lane *next = lane->next_pending;
+    for (visits = visits < PENDING_A_TURN ? visits : PENDING_A_TURN; visits > 0; visits--) {
+        struct lane *lane = sender_lanes_first_pending(sender->lanes);
 
-        if (is_able(lane)) {
-            catch_up(sender, lane, reads);
+        if (lane == NULL || reads == 0) {
+            break;
         }
-        sender_lanes_note_last(sender->lanes, lane); /* others get their turn */
+        if (is_able(lane)) {
+            moved |= catch_up(sender, lane, &reads);
+        }
+        sender_lanes_pending_last(sender->lanes, lane); /* others get their turn */
         sender_lanes_rest(sender->lanes, lane);
-        lane = next;
     }
+    return moved && (reads == 0 || sender_lanes_pending(sender->lanes) > PENDING_A_TURN);
 }
 
 /* ---- the walk over a queue ---- */
@@ -256,13 +266,12 @@ static void look(struct sender *sender)
 /* Sends what can be sent; whether there is more to look at at once. */
 static bool send_some(struct sender *sender)
 {
-    size_t behind = READS_A_TURN;
-    size_t ahead = READS_A_TURN;
+    bool more = serve_pending(sender);
+    size_t reads = READS_A_TURN;
 
-    serve_pending(sender, &behind);
-    walk(sender, &ahead);
-    sender->walk_waits |= ahead == 0;
-    return behind == 0 || ahead == 0;
+    walk(sender, &reads);
+    sender->walk_waits |= reads == 0;
+    return more || reads == 0;
 }
 
 void sender_pump(struct sender *sender)
@@ -271,9 +280,10 @@ void sender_pump(struct sender *sender)
                 !sender->requeueing; /* what is put back comes first */
 
     sender_take_waiters(sender);
+    sender_requeue(sender);
     sender->walk_waits = false;
     if (store_reader_renew(sender->txn, NULL) != KS_OK) {
-        sender_release_idle(sender);
+        sender_place_waiters(sender);
         reactor_timer_set(&sender->pump_later, LANES_WAIT_MS);
         return;
     }
@@ -286,7 +296,7 @@ void sender_pump(struct sender *sender)
         }
     }
     store_reader_reset(sender->txn);
-    sender_release_idle(sender);
+    sender_place_waiters(sender);
     sender_settle(sender);
 }
 

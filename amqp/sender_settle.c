@@ -67,7 +67,7 @@ static void wait_is_out(void *arg)
     watch_deadlines(sender);
 }
 
-void sender_release_idle(struct sender *sender)
+void sender_place_waiters(struct sender *sender)
 {
     struct outbox_waiter *waiter = sender->first_waiter;
 
@@ -107,6 +107,7 @@ static void settled_on_reactor(struct reactor_post *post, bool discard)
     void *start = (char *)post - offsetof(struct sender, settled_post);
     struct sender *sender = start;
     struct outbox_settlement *settlement = &sender->settlement;
+    struct log_text text;
     bool written = settlement->status == KS_OK;
 
     sender->settling = false;
@@ -128,9 +129,10 @@ static void settled_on_reactor(struct reactor_post *post, bool discard)
         counters_add(sender->counters, COUNTER_OUTBOX_PARKED, settlement->parked);
         log_warn(
             "events-parked",
-            "count=%llu action=\"the broker keeps rejecting them; they are tried again at the next "
-            "connection, and on SIGHUP\"",
-            (unsigned long long)settlement->parked);
+            "count=%llu address=%s why=%s action=\"the broker keeps rejecting them; they are tried "
+            "again at the next connection, restart or SIGHUP\"",
+            (unsigned long long)settlement->parked, sender->parked_address,
+            log_text(&text, span_cstr(sender->refusal)));
     }
     if (settlement->discarded > 0) {
         counters_add(sender->counters, COUNTER_OUTBOX_DISCARDED, settlement->discarded);
@@ -182,7 +184,8 @@ static void settle_later(void *arg)
     sender_turn(arg);
 }
 
-/* ---- parked events: at each connection, and when somebody asks for it ---- */
+/* ---- parked events go back into the queue: at each connection, and when somebody asks for it ----
+ */
 
 static void requeued_on_reactor(struct reactor_post *post, bool discard)
 {
@@ -198,8 +201,12 @@ static void requeued_on_reactor(struct reactor_post *post, bool discard)
         log_info("events-unparked", "count=%zu", requeue->moved);
         sender->looked_at[STORE_EVENTS] = 0; /* they lie before what was looked at */
     }
-    if (requeue->status == KS_OK && requeue->moved == OUTBOX_REQUEUE_MAX) {
-        sender_requeue(sender);
+    if (requeue->status != KS_OK) { /* as above */
+        sender->requeue_wanted = true;
+        sender->requeue_at = clock_monotonic_ms() + AGAIN_REFUSED_MS;
+        reactor_timer_set(&sender->settle_later, AGAIN_REFUSED_MS);
+    } else if (requeue->moved == OUTBOX_REQUEUE_MAX) {
+        sender->requeue_wanted = true;
     }
     sender_turn(sender);
 }
@@ -212,25 +219,43 @@ static void requeued(struct outbox_requeue *requeue)
     reactor_post(sender->options.reactor, &sender->requeue_post);
 }
 
-static bool has_parked(struct sender *sender)
+static enum ks_status count_parked(struct sender *sender, uint64_t *count)
 {
     struct store_outbox_depth depth = {.parked = 0};
+    enum ks_status st = store_reader_renew(sender->txn, NULL);
 
-    if (store_reader_renew(sender->txn, NULL) != KS_OK) {
-        return false;
+    if (st == KS_OK) {
+        st = store_outbox_depth(sender->txn, &depth, NULL);
+        store_reader_reset(sender->txn);
     }
-    if (store_outbox_depth(sender->txn, &depth, NULL) != KS_OK) {
-        depth.parked = 0;
-    }
-    store_reader_reset(sender->txn);
-    return depth.parked > 0;
+    *count = depth.parked;
+    return st;
+}
+
+void sender_requeue_soon(struct sender *sender)
+{
+    sender->requeue_wanted = true;
+    sender->requeue_at = 0;
 }
 
 void sender_requeue(struct sender *sender)
 {
-    if (!sender->requeueing && has_parked(sender)) {
-        sender->requeueing =
-            outbox_requeue(sender->options.service->writer, &sender->requeue, NULL) == KS_OK;
+    uint64_t count = 0;
+    enum ks_status st;
+
+    if (!sender->requeue_wanted || sender->requeueing ||
+        clock_monotonic_ms() < sender->requeue_at) {
+        return;
+    }
+    st = count_parked(sender, &count);
+    if (st == KS_OK && count > 0) {
+        st = outbox_requeue(sender->options.service->writer, &sender->requeue, NULL);
+        sender->requeueing = st == KS_OK;
+    }
+    sender->requeue_wanted = st != KS_OK;
+    if (sender->requeue_wanted) { /* the writer is busy */
+        sender->requeue_at = clock_monotonic_ms() + AGAIN_BUSY_MS;
+        reactor_timer_set(&sender->settle_later, AGAIN_BUSY_MS);
     }
 }
 

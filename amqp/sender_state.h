@@ -63,20 +63,29 @@ struct sender {
     struct reactor_post wake_post;
     struct reactor_post drain_post;
     struct reactor_post retry_post;
-    struct lock lock; /* guards the two below */
+    struct lock lock;   /* guards the three below; the sender's thread alone writes the report */
+    char *new_password; /* of the next connection; NULL: as before */
     struct sender_report report;
     int64_t oldest_created_ms; /* of the event that waits longest; 0: none */
 
+    char *password; /* NULL: none */
     struct uuid instance;
     char container[UUID_TEXT_LEN + 16];
-    unsigned tried;    /* brokers in this round */
-    unsigned rounds;   /* without success: the back-off */
-    int64_t opened_ms; /* monotonic; 0: this connection has not been open */
-    bool fruitful;     /* it has had something accepted */
-    bool told;         /* that it is lost: once an outage */
-    bool walk_waits;   /* for a link, or its next turn: what it has not come to may still be sent */
-    bool settling;     /* the settlement is at the writer */
-    bool requeueing;   /* the requeue is: nothing is sent before */
+    unsigned tried;             /* brokers in this round */
+    unsigned rounds;            /* without success: the back-off */
+    int64_t opened_ms;          /* monotonic; 0: this connection has not been open */
+    bool fruitful;              /* it has had something accepted */
+    uint64_t told[BROKERS_MAX]; /* what was logged of a broker's trouble, as a hash */
+    unsigned barren;   /* connections in a row that ended while entries were on their way, and
+                          nothing had been accepted */
+    bool careful;      /* an entry may be what they end by: one at a time */
+    char refusal[320]; /* the last, in words */
+    char parked_address[EVENT_ADDRESS_MAX]; /* of the last event that was parked */
+    bool requeue_wanted;                    /* parked events are to go back into the queue */
+    int64_t requeue_at;                     /* monotonic; not before */
+    bool walk_waits; /* for a link, or its next turn: what it has not come to may still be sent */
+    bool settling;   /* the settlement is at the writer */
+    bool requeueing; /* the requeue is: nothing is sent before */
     bool draining;
     _Atomic bool woken;
     _Atomic bool retrying;
@@ -101,6 +110,8 @@ void sender_outcome_begin(struct sender *sender);
 void sender_outcome_reset(struct sender *sender);
 void sender_outcome(struct sender *sender, struct pn_delivery_t *delivery);
 void sender_link_changed(struct sender *sender, struct pn_link_t *engine, bool gone);
+/* An event of the lane is to be parked. */
+void sender_note_parked(struct sender *sender, const struct lane *lane);
 
 /* sender_settle.c */
 void sender_settle_init(struct sender *sender);
@@ -109,11 +120,14 @@ void sender_settle_done(struct sender *sender);
 void sender_settle(struct sender *sender);
 /* Takes the waiters that have come. */
 void sender_take_waiters(struct sender *sender);
-/* Lets those go whose event is not on its way, unless it may be at once. */
-void sender_release_idle(struct sender *sender);
+/* Ties waiters to the slots of their events, and lets those go whose event is not on its way,
+ * unless it may be at once. */
+void sender_place_waiters(struct sender *sender);
 void sender_release(struct sender *sender, struct outbox_waiter *waiter, bool accepted);
 void sender_release_all(struct sender *sender);
-/* Puts parked events back into the queue, unless that is being done. */
+/* Parked events are to go back into the queue. */
+void sender_requeue_soon(struct sender *sender);
+/* Does that, unless it is being done. */
 void sender_requeue(struct sender *sender);
 
 /* sender.c */

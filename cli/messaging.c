@@ -47,7 +47,7 @@ static enum ks_status read_urls(struct messaging *out, const char *list, struct 
 }
 
 /* The password: the file's first line. */
-static enum ks_status read_password(struct messaging *out, const char *path, struct ks_failure *why)
+static enum ks_status read_password(char **password, const char *path, struct ks_failure *why)
 {
     FILE *file = fopen(path, "re");
     char line[PASSWORD_MAX];
@@ -68,10 +68,10 @@ static enum ks_status read_password(struct messaging *out, const char *path, str
     }
     if (read) {
         line[strcspn(line, "\r\n")] = '\0';
-        out->password = strdup(line);
+        *password = strdup(line);
     }
     explicit_bzero(line, sizeof(line));
-    return out->password != NULL && out->password[0] != '\0'
+    return *password != NULL && (*password)[0] != '\0'
                ? KS_OK
                : ks_fail(why, KS_INVALID, NULL, "messaging.password-file: %s holds no password",
                          path);
@@ -141,7 +141,7 @@ enum ks_status messaging_read(struct messaging *out, const struct settings *sett
         st = read_urls(out, settings->messaging_urls, why);
     }
     if (st == KS_OK && settings->messaging_password_file != NULL) {
-        st = read_password(out, settings->messaging_password_file, why);
+        st = read_password(&out->password, settings->messaging_password_file, why);
     }
     if (st == KS_OK && uses_tls(out)) {
         st = open_tls(out, settings, why);
@@ -194,13 +194,39 @@ void messaging_log_doubts(const struct messaging *messaging, const struct settin
     }
 }
 
+static void forget(char **password)
+{
+    if (*password != NULL) {
+        explicit_bzero(*password, strlen(*password));
+        free(*password);
+        *password = NULL;
+    }
+}
+
+enum ks_status messaging_reload(struct messaging *messaging, const struct settings *settings,
+                                struct ks_failure *why)
+{
+    char *password = NULL;
+    enum ks_status st = KS_OK;
+
+    if (settings->messaging_password_file != NULL) {
+        st = read_password(&password, settings->messaging_password_file, why);
+    }
+    if (st == KS_OK && messaging->tls != NULL) {
+        st = tls_reload(messaging->tls, why);
+    }
+    if (st == KS_OK && password != NULL) {
+        forget(&messaging->password);
+        messaging->password = password;
+        password = NULL;
+    }
+    forget(&password);
+    return st;
+}
+
 void messaging_done(struct messaging *messaging)
 {
-    if (messaging->password != NULL) {
-        explicit_bzero(messaging->password, strlen(messaging->password));
-        free(messaging->password);
-        messaging->password = NULL;
-    }
+    forget(&messaging->password);
     tls_close(messaging->tls);
     messaging->tls = NULL;
     messaging->url_count = 0;

@@ -441,11 +441,11 @@ static void reload(struct parts *parts)
     if (parts->tls != NULL) {
         reload_one("certificates", tls_reload(parts->tls, &why), &why);
     }
-    if (parts->messaging.tls != NULL) {
-        reload_one("messaging", tls_reload(parts->messaging.tls, &why), &why);
-    }
     if (parts->sender != NULL) {
-        sender_retry_parked(parts->sender);
+        enum ks_status st = messaging_reload(&parts->messaging, &parts->settings, &why);
+
+        reload_one("messaging", st, &why);
+        sender_retry(parts->sender, st == KS_OK ? parts->messaging.password : NULL);
     }
 }
 

@@ -1,6 +1,7 @@
 /*
  * outbox_settle: what the broker said, written down: accepted entries leave the store, events that
- * it keeps rejecting are parked; and parked ones are put back into the queue at a start.
+ * it keeps rejecting are parked; and parked ones are put back into the queue, at each connection
+ * and when somebody asks for it.
  *
  * Threads:   submitted on the sender's thread; `done` is called on the writer's, after the commit.
  * Ownership: a job is the sender's, at the writer between the submit and `done`.

@@ -12,8 +12,8 @@ import unittest
 
 import container
 import yaml
+from artemis import HEAP, PATIENCE, fetch_artemis
 from engine import GRACE, IMAGE, TREE, free_port
-from parts import HEAP, PATIENCE, fetch
 from processes import Processes, listening
 from support import pki
 from support.server import WAIT
@@ -91,9 +91,7 @@ class Compose(unittest.TestCase):
 
     def broker(self, processes, folder):
         """Artemis from its distribution, started as the service's command does in the image."""
-        out = TREE / "build/interop/adapters"
-        fetch(out, TREE / "build/interop/m2")
-        home = next(iter(out.glob("apache-artemis-*")))
+        home = fetch_artemis()
         version = self.services["broker"]["image"].rpartition(":")[2]
         self.assertTrue(home.name.endswith(version), f"{home.name} is not the version of compose.yaml, {version}")
         instance = pathlib.Path(folder) / "instance"

@@ -10,7 +10,9 @@ from processes import Failed, listening
 from support.ports import keep_port
 
 HERE = pathlib.Path(__file__).resolve().parent
-EXAMPLE = HERE.parents[1] / "deploy/container/example/broker.xml"
+DEPLOY = HERE.parents[1] / "deploy"
+COMPOSE = DEPLOY / "compose.yaml"  # names the version
+EXAMPLE = DEPLOY / "container/example/broker.xml"
 USER = "koseki"
 PASSWORD = "broker-secret"
 PATIENCE = 120
@@ -27,8 +29,12 @@ certificates {
 
 def fetch_artemis():
     """Its home folder."""
-    fetch(HERE / "artemis.xml", OUT)
-    return next(iter(OUT.glob("apache-artemis-*")))
+    versions = re.findall(r"(?m)activemq-artemis:([0-9.]+)$", COMPOSE.read_text())
+    if len(versions) != 1:
+        raise Failed(f"{COMPOSE} names no single version of Artemis: {versions}")
+    out = OUT / "artemis"
+    fetch(HERE / "artemis.xml", out, f"-Dartemis.version={versions[0]}")
+    return out / f"apache-artemis-{versions[0]}"
 
 
 def replace(path, pattern, new):
@@ -80,6 +86,6 @@ class Artemis:
             self.processes.wait_for("broker", lambda: listening("127.0.0.1", port), "its port", PATIENCE)
 
     def kill(self):
-        """As a machine that loses its power; `artemis run` has become its JVM."""
+        """By SIGKILL: what the kernel has of its files stays. `artemis run` has become its JVM."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()

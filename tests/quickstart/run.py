@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Runs deploy/quickstart as a person would: once, the commands it names, again, with --once, and with a broker.
+And deploy/events, where things go wrong.
 
     tests/quickstart/run.py
 
@@ -10,8 +11,10 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -53,6 +56,21 @@ def provisioned(text):
     """The device of the one event that is shown."""
     found = re.findall(r"^ *device (\S+) of tenant demo was provisioned$", text, re.M)
     return found[0] if len(found) == 1 else None
+
+
+def wait_until(what):
+    end = time.monotonic() + WAIT
+    while time.monotonic() < end:
+        if what():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def restarts(text):
+    """The commands to stop what runs, and to start each again."""
+    stop = re.search(r"Stop (?:it|them) with: (kill \$\(.*?\))\.", text)
+    return stop and stop[1], re.findall(r"^  (\S+ .* & echo \$! >demo/\w+\.pid)$", text, re.M)
 
 
 def commands(text):
@@ -98,10 +116,30 @@ class Quickstart:
         for remark, command in found.items():
             tried = run(command)
             self.check(remark, tried.returncode == 0, f"{command}\n{tried.stdout}{tried.stderr}")
+            if "curl" in command:
+                self.check("which says so", tried.stdout == "204\n", tried.stdout)
+        self.started_again(text, 1)
+        pid = int(PID.read_text())
         second = next((c for c in found.values() if "device-2.pem" in c), "false")
         banned = run(second.replace("device-2.pem", "device-1.pem"))
         self.check("the banned device is refused", banned.returncode == 1, banned.stdout)
         return pid
+
+    def started_again(self, text, count):
+        """By the commands that are printed: all that is written down about its ports still holds."""
+        stop, starts = restarts(text)
+        if not self.check("how to stop and to start again", stop and len(starts) == count, text):
+            return
+        before = running() - self.others
+        out = run(stop)
+        self.check("it stops", len(before) == count and wait_until(lambda: not running() & before), out.stderr)
+        for start in starts:
+            out = run(f"({start}) >demo/started 2>&1")
+            self.check("a start again", out.returncode == 0, f"{start}\n{out.stderr}")
+        health = "build/release/koseki health --config demo/koseki.yaml"
+        self.check("it is up again, where its configuration says", wait_until(lambda: run(health).returncode == 0),
+                   run(f"{health}; tail demo/koseki.log demo/broker.log").stdout)
+        self.check("as many run", len(running() - self.others) == count, running())
 
     def nothing_runs(self):
         left = running() - self.others
@@ -121,11 +159,74 @@ class Quickstart:
         device = self.event(text)
         found = commands(out.stdout)
         self.check("three commands to try next", len(found) == 3, out.stdout)
+        self.started_again(text, 2)
         for remark, command in found.items():
+            if "device-2.pem" in command:
+                self.handler_fails(command)
             tried = run(command)
             self.check(remark, tried.returncode == 0, f"{command}\n{tried.stdout}{tried.stderr}")
             if "device-2.pem" in command:
                 self.check("its event arrives", provisioned(tried.stdout) not in (None, device), tried.stdout)
+                self.login_is_refused(command.partition("&&")[2])
+
+    def handler_fails(self, command):
+        """On the event, which stays."""
+        probe, take = re.split(r"\s*&&\s*", command)
+        out = run(probe)
+        self.check("the second device logs in", out.returncode == 0, out.stdout + out.stderr)
+        begun = time.monotonic()
+        out = run(f"{take} >/dev/full")
+        self.check("an error of the handler ends deploy/events", out.returncode != 0 and time.monotonic() - begun < 50
+                   and re.search("^OSError: .*No space left", out.stderr, re.M)
+                   and not re.search("trying again.*No space left", out.stderr), out.stderr)
+
+    def login_is_refused(self, take):
+        take = take.replace("--timeout 60", "--timeout 5")
+        out = run(take.replace("demo/application.password", "demo/admin.password"))
+        said = out.stderr.splitlines()
+        self.check("a refused login says once what to do", out.returncode == 1 and len(said) > 1
+                   and "see to --username and --password-file" in said[0]
+                   and not any("see to" in line for line in said[1:]), out.stderr)
+        out = run(take.replace("demo/server-ca.pem", "demo/device-ca.pem"))
+        self.check("so does the certificate of another CA", out.returncode == 1 and "see to --ca" in out.stderr,
+                   out.stderr)
+
+    def events(self):
+        """deploy/events without a broker."""
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            port = silent.getsockname()[1]
+            for scheme in ("amqp", "amqps"):
+                begun = time.monotonic()
+                out = run(f"deploy/events --broker {scheme}://127.0.0.1:{port} --tenant demo --timeout 3")
+                took = time.monotonic() - begun
+                self.check(f"--timeout holds where nobody answers over {scheme}", out.returncode == 1 and 2 < took < 6,
+                           f"{took:.1f} s {out.stderr}")
+        for option, more in (("--ca", ""), ("--password-file", "--username application")):
+            out = run(f"deploy/events --broker amqps://localhost:1 --tenant demo {more} {option} no/such/file")
+            last = out.stderr.splitlines()[-1]
+            self.check(f"a missing file of {option} is named", out.returncode == 2
+                       and last.startswith(f"events: error: {option} no/such/file: "), out.stderr)
+
+    def without_random(self):
+        """Where openssl makes no more passwords, nothing is started with empty ones."""
+        for passwords, options in ((1, "--once"), (3, "--once --with-broker")):
+            with tempfile.TemporaryDirectory(prefix="koseki-quickstart-") as folder:
+                fake = pathlib.Path(folder) / "openssl"
+                fake.write_text(f"""#!/bin/sh
+if [ "$*" = "rand -hex 12" ]; then
+    echo >>{folder}/asked
+    [ "$(wc -l <{folder}/asked)" -lt {passwords} ] || exit 1
+fi
+exec {shutil.which("openssl")} "$@"
+""")
+                fake.chmod(0o755)
+                out = run(f"PATH={folder}:$PATH deploy/quickstart {options}")
+                self.check(f"it ends where password {passwords} fails", out.returncode == 1
+                           and out.stdout.rstrip().endswith("failed:"), out.stdout + out.stderr)
+                self.nothing_runs()
+
 
     def event(self, text):
         """As it arrives at the application; its device."""
@@ -172,8 +273,10 @@ class Quickstart:
 def main():
     quickstart = Quickstart()
     quickstart.usage()
+    quickstart.events()
     quickstart.with_broker(quickstart.left_running())
     quickstart.once()
+    quickstart.without_random()
     quickstart.interrupted()
     for left in running() - quickstart.others:
         os.kill(left, signal.SIGTERM)

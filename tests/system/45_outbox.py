@@ -8,7 +8,7 @@ import time
 from support import pki
 from support.adapter import Adapter, payload, status
 from support.broker import Broker
-from support.messaging import DEVICES, EVENT, TENANTS, Messaging, ids
+from support.messaging import DEVICES, EVENT, TENANTS, Messaging, ids, meeting_first, number
 
 
 class Messages(Messaging):
@@ -220,15 +220,7 @@ class Faults(Messaging):
         koseki.wait_for(lambda: self.notified(koseki, device), "the flag")
 
     def test_a_connection_that_is_cut_after_each_message(self):
-        cuts = []
-
-        def judge(address, message):
-            if len(cuts) < 6 and message.id not in cuts:
-                cuts.append(message.id)
-                return "cut"
-            return "accept"
-
-        self.broker.judge = judge
+        self.broker.judge = meeting_first(["cut"] * 6)
         koseki = self.open()
         koseki.create_tenant("T1")
         with Adapter(koseki) as adapter:
@@ -238,28 +230,20 @@ class Faults(Messaging):
         self.assertGreaterEqual(self.broker.connections, 2)
 
     def test_what_is_rejected_now_and_then_comes_in_order(self):
-        rejected = set()
-
-        def judge(address, message):
-            if message.id not in rejected and len(rejected) < 8 and address == DEVICES:
-                rejected.add(message.id)
-                return "reject" if len(rejected) % 2 else "modify"
-            return "accept"
-
-        self.broker.judge = judge
+        self.broker.judge = meeting_first(["reject", "modify"] * 4, at=lambda address: address == DEVICES)
         koseki = self.open()
         koseki.create_tenant("T1", cas=())
         koseki.create_device("T1", "D1")
-        for number in range(6):
+        for _ in range(6):
             koseki.http("PUT", "/v1/credentials/T1/D1", [])
         koseki.http("DELETE", "/v1/devices/T1/D1")
         self.wait_figure(koseki, "notifications", 0)
         taken = self.broker.of(DEVICES)
         last = {}
         for t in taken:  # a consumer's view: the last word on the device is the last one written
-            last[json.loads(bytes(t.body))["device-id"]] = int(t.id.rsplit("-", 1)[1])
+            last[json.loads(bytes(t.body))["device-id"]] = number(t)
         self.assertEqual(json.loads(bytes(taken[-1].body))["change"], "DELETE")
-        self.assertEqual(last["D1"], max(int(t.id.rsplit("-", 1)[1]) for t in taken))
+        self.assertEqual(last["D1"], max(number(t) for t in taken))
 
     def test_one_bad_address_blocks_no_other(self):
         self.broker.judge = lambda address, message: "reject" if address == "event/bad" else "accept"

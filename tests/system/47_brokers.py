@@ -1,23 +1,19 @@
 """Brokers that behave oddly, within the protocol or outside it: what holds all the same."""
-import os
+import signal
 import threading
 import time
 import unittest
 
-from support.adapter import Adapter, payload, status
+from support.adapter import Adapter
 from support.broker import Broker
-from support.messaging import DEVICES, TENANTS, Messaging, ids
+from support.messaging import Messaging, ids, meeting_first
+from support.server import LONG
 
-LONG = os.environ.get("KOSEKI_TESTS_LONG") == "1"
 ODDITIES = ("reject", "release", "modify", "undeliverable", "settle", "receive", "detach", "end", "close", "cut")
 
 
 def is_event(address):
     return address.startswith("event/")
-
-
-def number(taken):
-    return int(taken.id.rsplit("-", 1)[1])
 
 
 class Oddities(Messaging):
@@ -128,6 +124,38 @@ class Oddities(Messaging):
         koseki.wait_for(lambda: self.messaging(koseki)["parked"] == 1, "parking", 120)
         self.assertEqual(self.check_sums(koseki)["newly-parked"], 1)
 
+    @unittest.skipUnless(LONG, "a minute, with --long")
+    def test_an_event_that_ends_the_connection_is_parked_and_holds_up_nobody(self):
+        poison = []
+
+        def judge(address, message):
+            if not poison and address == "event/T1":
+                poison.append(message.id)
+            return "cut" if message.id in poison else "accept"
+
+        self.broker.judge = judge
+        koseki = self.open()
+        self.tenants(koseki, "T1", "T2")
+        with Adapter(koseki) as adapter:
+            devices = {tenant: [self.provision(adapter, tenant) for _ in range(10)] for tenant in ("T1", "T2")}
+        self.wait_events(devices["T2"], "T2")
+        self.wait_events(devices["T1"][1:], "T1")
+        koseki.wait_for(lambda: self.messaging(koseki)["parked"] == 1, "parking", 120)
+        self.assertIn('address=event/T1 why="the connection ends when it is sent"', koseki.log())
+
+    def test_no_credit_costs_nothing(self):
+        """Several tenants' events wait, and nothing is to be done about it."""
+        koseki = self.without_broker()
+        self.tenants(koseki, "T1", "T2", "T3")
+        for tenant in ("T1", "T2", "T3"):
+            self.provision_many(koseki, 3, tenant)
+        self.start_broker(credit=0)
+        koseki.wait_for(lambda: self.messaging(koseki)["connected"], "the connection")
+        time.sleep(1)
+        before = koseki.cpu_seconds()
+        time.sleep(2)
+        self.assertLess(koseki.cpu_seconds() - before, 0.5)
+
     def test_credit_that_is_to_be_used_at_once(self):
         self.stop_broker()
         self.broker = Broker(relay=self.relay, drain=True)
@@ -181,12 +209,22 @@ class Oddities(Messaging):
             self.wait_events([self.provision(adapter)])
         self.assertEqual(self.messaging(koseki)["broker"], f"localhost:{port}")
 
+    def test_each_brokers_trouble_is_told_once(self):
+        self.stop_broker()
+        koseki = self.open(messaging__urls="amqp://127.0.0.1:1,amqp://nowhere.invalid")
+        koseki.wait_for(lambda: "broker=nowhere.invalid" in koseki.log(), "the second's trouble")
+        for _ in range(3):  # it dials at once
+            koseki.process.send_signal(signal.SIGHUP)
+            time.sleep(0.2)
+        self.assertEqual(koseki.log().count("event=broker-lost broker=127.0.0.1:1 "), 1, koseki.log())
+        self.assertEqual(koseki.log().count("event=broker-lost broker=nowhere.invalid"), 1, koseki.log())
+
     def test_a_name_that_is_unknown_holds_up_nobody(self):
         koseki = self.open(messaging__urls="amqp://nowhere.invalid", provisioning__event_wait="60s")
         self.tenants(koseki, "T1")
         with Adapter(koseki) as adapter:
             self.provision(adapter)
-        koseki.wait_for(lambda: self.messaging(koseki)["trouble"], "the reason")
+        self.wait_trouble(koseki)
         self.assertIn("nowhere.invalid", self.messaging(koseki)["broker"])
         self.assertFalse(self.messaging(koseki)["connected"])
 
@@ -194,15 +232,7 @@ class Oddities(Messaging):
 @unittest.skipUnless(LONG, "minutes, with --long")
 class Silence(Messaging):
     def test_what_is_never_answered_is_sent_again(self):
-        ignored = []
-
-        def judge(address, message):
-            if address.startswith("event/") and len(ignored) < 3:
-                ignored.append(message.id)
-                return "ignore"
-            return "accept"
-
-        self.broker.judge = judge
+        self.broker.judge = meeting_first(["ignore"] * 3, at=is_event)
         koseki = self.open()
         koseki.create_tenant("T1")
         with Adapter(koseki) as adapter:
@@ -217,7 +247,7 @@ class Silence(Messaging):
         go_on = threading.Event()
         self.addCleanup(go_on.set)
         self.broker.judge = lambda address, message: "accept" if go_on.wait(300) else "ignore"
-        second = Broker()
+        second = Broker(relay=self.relay)
         self.addCleanup(second.stop)
         koseki = self.open(messaging__urls=f"{self.broker.url()},{second.url()}")
         koseki.create_tenant("T1")
@@ -225,6 +255,10 @@ class Silence(Messaging):
             device = self.provision(adapter)
         second.wait(lambda: ids(second.of("event/T1")) == [device], 120)
         koseki.wait_for(lambda: self.notified(koseki, device), "the flag")
+
+
+class SilenceOverLinks(Silence):
+    relay = False
 
 
 class OdditiesOfLinks(Oddities):

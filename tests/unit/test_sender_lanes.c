@@ -122,7 +122,7 @@ static void what_was_accepted_behind_a_refused_one_is_sent_again(void **state)
     assert_true(lane->behind && lane->recovering);
     assert_int_equal(lane->from, 10);
     assert_false(lane_may_send(lane, 15)); /* the third is still there */
-    sender_lanes_note(lanes, lane);
+    sender_lanes_update_pending(lanes, lane);
     assert_ptr_equal(sender_lanes_first_pending(lanes), lane);
     sender_lanes_accepted(lanes, third); /* too early as well */
     assert_string_equal(gone(), "|14");
@@ -136,7 +136,7 @@ static void what_was_accepted_behind_a_refused_one_is_sent_again(void **state)
     sender_lanes_accepted(lanes, third);
     assert_string_equal(gone(), "11 12 14");
     lane->behind = false;
-    sender_lanes_note(lanes, lane);
+    sender_lanes_update_pending(lanes, lane);
     assert_null(sender_lanes_first_pending(lanes));
 }
 
@@ -346,17 +346,17 @@ static void pending_lanes_take_turns(void **state)
     (void)state;
     for (int i = 0; i < 3; i++) {
         lane[i]->behind = true;
-        sender_lanes_note(lanes, lane[i]);
-        sender_lanes_note(lanes, lane[i]); /* once */
+        sender_lanes_update_pending(lanes, lane[i]);
+        sender_lanes_update_pending(lanes, lane[i]); /* once */
     }
     for (int i = 0; i < 6; i++) {
         struct lane *first = sender_lanes_first_pending(lanes);
 
         assert_ptr_equal(first, lane[i % 3]);
-        sender_lanes_note_last(lanes, first);
+        sender_lanes_pending_last(lanes, first);
     }
     lane[1]->behind = false;
-    sender_lanes_note(lanes, lane[1]);
+    sender_lanes_update_pending(lanes, lane[1]);
     assert_ptr_equal(lane[0]->next_pending, lane[2]);
     assert_ptr_equal(lane[2]->previous_pending, lane[0]);
 }

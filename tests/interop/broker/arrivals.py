@@ -1,5 +1,6 @@
 """What Koseki tells arrives at real consumers by way of a real broker, over each kind of connection."""
 import json
+import time
 
 from stage import Case
 from support import pki
@@ -23,7 +24,7 @@ class Arrivals(Case):
                 self.assertEqual(taken.content_type, "application/json")
                 self.assertFalse(taken.durable)
                 self.assertEqual(body.pop("source"), "device-registry")
-                body.pop("creation-time")
+                self.assertRegex(body.pop("creation-time"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
                 found.append(body)
         return found
 
@@ -120,6 +121,7 @@ class Arrivals(Case):
             self.assertTrue(event.durable)
             self.assertEqual(event.content_type, EVENT)
             self.assertIsNone(event.body)
+            self.assertTrue(0 <= time.time() - event.creation_time < 3600, event.creation_time)
             own = {key: value for key, value in event.annotations.items() if not key.startswith("x-opt-")}
             self.assertEqual(own, {"tenant_id": self.tenant, "device_id": device,
                                    "resource": f"event/{self.tenant}/{device}"})

@@ -1,4 +1,5 @@
-"""Consumers at the broker that know nothing of Koseki: Proton's Python, and Hono's own classes in a process of theirs."""
+"""Consumers at the broker that know nothing of Koseki: Proton's Python, and Hono's own classes in a process of their
+own."""
 import json
 import threading
 
@@ -14,7 +15,8 @@ AGAIN = 0.2  # seconds after a connection has broken
 class Consumer(MessagingHandler):
     """Takes what comes at the addresses, in a thread of its own, over one connection after the other.
 
-    taken: everything, in order, also what came twice. look(address, message): called on arrival."""
+    taken: everything, in order, also what came twice. look(address, message): called on arrival. An error of the
+    thread ends it and is raised by wait() and stop()."""
 
     def __init__(self, port, addresses, look=None):
         super().__init__(auto_accept=False)
@@ -24,19 +26,28 @@ class Consumer(MessagingHandler):
         self.changed = threading.Condition()
         self.stopping = False
         self.connection = None
+        self.error = None
         self.injector = EventInjector()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
         self.wait(lambda: self.attached == set(addresses), "links")
 
     def run(self):
-        self.container = Container(self)
-        self.container.selectable(self.injector)
-        self.container.run()
+        try:
+            self.container = Container(self)
+            self.container.selectable(self.injector)
+            self.container.run()
+        except BaseException as error:
+            with self.changed:
+                self.error = error
+                self.changed.notify_all()
 
     def wait(self, what, text, seconds=120):
         with self.changed:
-            if not self.changed.wait_for(what, seconds):
+            came = self.changed.wait_for(lambda: self.error or what(), seconds)
+            if self.error:
+                raise self.error
+            if not came:
                 raise AssertionError(f"waited {seconds} s for {text}; taken: {len(self.taken)}")
 
     def of(self, address):
@@ -46,6 +57,8 @@ class Consumer(MessagingHandler):
         self.injector.trigger(ApplicationEvent("stop"))
         self.thread.join(WAIT)
         assert not self.thread.is_alive()
+        if self.error:
+            raise self.error
 
     def connect(self):
         self.waiting = False
@@ -70,10 +83,7 @@ class Consumer(MessagingHandler):
         if self.look is not None:
             self.look(address, message)
         with self.changed:
-            self.taken.append(Taken(
-                address, message.id, message.content_type, dict(message.properties or {}),
-                {str(key): value for key, value in (message.annotations or {}).items()}, message.body,
-                message.durable, message.ttl, message.creation_time, 0))
+            self.taken.append(Taken.of(address, message))
             self.changed.notify_all()
         self.accept(event.delivery)
 
@@ -102,8 +112,8 @@ class HonoConsumers:
     def __init__(self, processes, port, tenant, class_path):
         self.processes = processes
         self.name = f"consumers-{len(processes.started)}"
-        processes.start(self.name, ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp", class_path,
-                                    "koseki.Consumers", port, USER, PASSWORD, tenant])
+        processes.start(self.name, ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp",
+                                    class_path, "koseki.Consumers", port, USER, PASSWORD, tenant])
 
     def lines(self):
         lines = self.processes.log_path(self.name).read_text(errors="replace").splitlines(True)

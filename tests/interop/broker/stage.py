@@ -6,6 +6,7 @@ from support import pki
 from support.factory import Factory
 from support.messaging import DEVICES, TENANTS, Messaging
 
+WRONG_PASSWORD = "wrong-secret"
 # certificates that the broker shows: file -> how it is made
 SHOWN = {
     "good": {"host": "localhost", "address": "127.0.0.1"},
@@ -23,7 +24,7 @@ class Stage:
     def __init__(self, processes, home, folder, class_path):
         self.processes, self.folder, self.class_path = processes, folder, class_path
         (folder / "broker-password").write_text(PASSWORD + "\n")
-        (folder / "wrong-password").write_text("wrong\n")
+        (folder / "wrong-password").write_text(WRONG_PASSWORD + "\n")
         acceptors = {"plain": ""}
         for name, options in SHOWN.items():
             certificates.make(folder / f"{name}.pem", "broker", **options)

@@ -49,7 +49,8 @@ def main():
         "sensor", answered(200, adapter.credentials("T1", "hashed-password", "sensor"))["device-id"]))
     check("assert", lambda: equal(
         ["gateway"], answered(200, adapter.assert_device("T1", "sensor", "gateway"))["via"]))
-    check("refusals", lambda: (answered(404, adapter.tenant("nobody")), answered(400, adapter.call("tenant", "get", b"x")),
+    check("refusals", lambda: (answered(404, adapter.tenant("nobody")),
+                               answered(400, adapter.call("tenant", "get", b"x")),
                                answered(403, adapter.assert_device("T1", "sensor", "stranger"))))
 
     def known():

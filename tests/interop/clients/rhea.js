@@ -20,7 +20,9 @@ const requests = [
   ["assert of nobody", "registration/T1", { subject: "assert", application_properties: { device_id: "nobody" } }, 404],
 ];
 
-const options = { host: "localhost", port: Number(port), username: "adapter@HONO", password: "secret", reconnect: false };
+const options = {
+  host: "localhost", port: Number(port), username: "adapter@HONO", password: "secret", reconnect: false,
+};
 if (ca !== "-") Object.assign(options, { transport: "tls", ca: [fs.readFileSync(ca)] });
 const connection = rhea.connect(options);
 const deadline = setTimeout(() => finish("no answer within 60 s"), 60000);

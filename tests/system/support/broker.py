@@ -29,6 +29,15 @@ class Taken:
     creation_time: float
     connection: int
 
+    @classmethod
+    def of(cls, address, message, connection=0):
+        """connection: which of the receiver's it came by, from 1; 0: untold."""
+        return cls(address=address, id=message.id, content_type=message.content_type,
+                   properties=dict(message.properties or {}),
+                   annotations={str(key): value for key, value in (message.annotations or {}).items()},
+                   body=message.body, durable=message.durable, ttl=message.ttl,
+                   creation_time=message.creation_time, connection=connection)
+
 
 class Broker(MessagingHandler):
     """Broker(relay=True): links without an address, as Artemis offers; else a link for each address.
@@ -161,9 +170,7 @@ class Broker(MessagingHandler):
     def on_message(self, event):
         message, link = event.message, event.link
         address = message.address if link.target.address is None else link.target.address
-        seen = Taken(address, message.id, message.content_type, dict(message.properties or {}),
-                     {str(k): v for k, v in (message.annotations or {}).items()}, message.body,
-                     message.durable, message.ttl, message.creation_time, self.connections)
+        seen = Taken.of(address, message, self.connections)
         self.note(lambda: self.seen.append(seen))
         outcome = self.judge(address, message)
         if self.delay:

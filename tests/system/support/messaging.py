@@ -16,6 +16,25 @@ def ids(taken):
     return [t.properties["device_id"] for t in taken]
 
 
+def number(taken):
+    """Of its entry in the outbox."""
+    return int(taken.id.rsplit("-", 1)[1])
+
+
+def meeting_first(outcomes, at=lambda address: True):
+    """A judge: as many messages at such addresses meet one of the outcomes each, once; everything else is accepted."""
+    left = list(outcomes)
+    met = set()
+
+    def judge(address, message):
+        if not left or message.id in met or not at(address):
+            return "accept"
+        met.add(message.id)
+        return left.pop(0)
+
+    return judge
+
+
 class Messaging(unittest.TestCase):
     """Each test has a broker and a registry of its own."""
 
@@ -68,6 +87,11 @@ class Messaging(unittest.TestCase):
         answer = koseki.http("GET", "/readiness", user=None, listener="ops.listen")
         self.assertEqual(answer.status, 200)
         return next(c for c in answer.json()["checks"] if c["name"] == "messaging")["data"]
+
+    def wait_trouble(self, koseki):
+        """What keeps it from the broker."""
+        return koseki.wait_for(lambda: self.messaging(koseki).get("trouble", "").replace("connecting", ""),
+                               "the trouble")
 
     def wait_figure(self, koseki, name, value):
         koseki.wait_for(lambda: self.messaging(koseki)[name] == value, f"{name} to be {value}")

@@ -15,6 +15,7 @@ import time
 from support import pki
 
 SANITIZED = os.environ.get("KOSEKI_SANITIZED") == "1"
+LONG = os.environ.get("KOSEKI_TESTS_LONG") == "1"  # tests/run --long
 # Everything is slower under sanitizers; waits are limits, not measurements.
 WAIT = 60 if SANITIZED else 30
 
@@ -158,10 +159,11 @@ class Koseki:
             return re.search(r"^event=ready (.*)$", self.log(), re.M)
 
         line = self.wait_for(ready, "the ready line")
-        self.ports = {}
+        ports = {}
         for pair in line.group(1).split():
             key, _, address = pair.partition("=")
-            self.ports[key] = int(address.rsplit(":", 1)[1])
+            ports[key] = int(address.rsplit(":", 1)[1])
+        self.ports = ports  # at once: other threads ask for them while it is restarted
 
     def port(self, key):
         return self.ports[key]
@@ -223,6 +225,11 @@ class Koseki:
     def rss_kib(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+
+    def cpu_seconds(self):
+        """Used since its start."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))

@@ -27,7 +27,8 @@ public final class Consumers {
     public static void main(final String[] args) {
         final var notifications = new ProtonBasedNotificationReceiver(connection(args, "notifications"));
         notifications.registerConsumer(TenantChangeNotification.TYPE, n -> print(line(n.getType().getTypeName())
-                .put("change", n.getChange().name()).put("tenant-id", n.getTenantId()).put("enabled", n.isTenantEnabled())
+                .put("change", n.getChange().name()).put("tenant-id", n.getTenantId())
+                .put("enabled", n.isTenantEnabled())
                 .put("invalidate-cache-on-update", n.isInvalidateCacheOnUpdate())));
         notifications.registerConsumer(DeviceChangeNotification.TYPE, n -> print(line(n.getType().getTypeName())
                 .put("change", n.getChange().name()).put("tenant-id", n.getTenantId()).put("device-id", n.getDeviceId())

@@ -123,7 +123,8 @@ public final class Hono {
                 Cases.same("sensor", get(devices.assertRegistration("T1", "sensor", "gateway", SPAN)).getDeviceId()));
         cases.check("assert by a stranger", () ->
                 refused(403, devices.assertRegistration("T1", "sensor", "stranger", SPAN)));
-        cases.check("assert of a disabled device", () -> refused(404, devices.assertRegistration("T1", "off", null, SPAN)));
+        cases.check("assert of a disabled device", () ->
+                refused(404, devices.assertRegistration("T1", "off", null, SPAN)));
         cases.check("many at once", () -> {
             final var all = new java.util.ArrayList<Future<?>>();
             for (int i = 0; i < 150; i++) {
