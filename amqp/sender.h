@@ -27,7 +27,7 @@ struct sender_options {
     size_t url_count;
     struct tls_context *tls; /* for amqps */
     const char *user;        /* NULL: EXTERNAL with a certificate, else ANONYMOUS */
-    const char *password; /* copied */
+    const char *password;    /* copied */
     bool certificate;
     const struct service *service; /* with its outbox */
     struct reactor *reactor;

@@ -237,6 +237,7 @@ class Faults(Messaging):
         for _ in range(6):
             koseki.http("PUT", "/v1/credentials/T1/D1", [])
         koseki.http("DELETE", "/v1/devices/T1/D1")
+        self.broker.wait_taken(1)
         self.wait_figure(koseki, "notifications", 0)
         taken = self.broker.of(DEVICES)
         last = {}
