@@ -363,7 +363,8 @@ struct broker *broker_open(const struct broker_options *options, const struct br
     broker->url = url;
     broker->handler = handler;
     broker->arg = arg;
-    broker->sasl = (struct sasl_client){.user = options->user,
+    broker->sasl = (struct sasl_client){.peer = "the broker",
+                                        .user = options->user,
                                         .password = options->password,
                                         .certificate = options->certificate && url->tls};
     buf_init(&broker->held, (size_t)BROKER_FRAME_MAX + REACTOR_READ_BUFFER);
