@@ -6,7 +6,7 @@
  *            reactor_post from any thread; everything else on the reactor's own thread (or before
  *            _start).
  * Ownership: a post is handed over: it is run once on the reactor's thread, or, when the reactor
- * has stopped, run with `discard` true on the closing thread, so that nothing leaks.
+ *            has stopped, run with `discard` true on the closing thread, so that nothing leaks.
  */
 #pragma once
 
