@@ -22,18 +22,25 @@ enum {
     CLOSE_WITHIN_MS = 1000,
 };
 
+/* True once: whoever comes first says why. */
+static bool first_failure(struct broker *broker)
+{
+    bool first = !broker->failed;
+
+    broker->failed = true;
+    return first;
+}
+
 void broker_fail(struct broker *broker, const char *text)
 {
-    if (!broker->failed) {
-        broker->failed = true;
+    if (first_failure(broker)) {
         (void)ks_fail(&broker->why, KS_IO, NULL, "%s", text);
     }
 }
 
 static void stream_failed(struct broker *broker)
 {
-    if (!broker->failed) {
-        broker->failed = true;
+    if (first_failure(broker)) {
         stream_explain(broker->stream, &broker->why);
     }
 }
@@ -81,8 +88,7 @@ static void on_remote_open(struct broker *broker)
 static void on_remote_close(struct broker *broker, pn_event_t *event)
 {
     pn_connection_close(broker->engine.connection);
-    if (!broker->failed) {
-        broker->failed = true;
+    if (first_failure(broker)) {
         add_condition(pn_connection_remote_condition(pn_event_connection(event)),
                       broker->state == BROKER_CLOSING ? "closed"
                                                       : "the broker closed the connection",
@@ -145,8 +151,7 @@ static void handle_event(struct broker *broker, pn_event_t *event)
         on_delivery(broker, event);
         break;
     case PN_TRANSPORT_ERROR:
-        if (!broker->failed) {
-            broker->failed = true;
+        if (first_failure(broker)) {
             add_condition(pn_transport_condition(broker->engine.transport), "the connection failed",
                           &broker->why);
         }
