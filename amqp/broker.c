@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "net/address.h"
 #include "net/dialer.h"
 #include "net/stream.h"
@@ -73,6 +74,7 @@ static void add_condition(pn_condition_t *condition, const char *what, struct ks
 
     (void)ks_fail(why, KS_IO, NULL, "%s%s%.100s%s%.200s", what, name != NULL ? ": " : "",
                   name != NULL ? name : "", text != NULL ? ", " : "", text != NULL ? text : "");
+    utf8_mend(why->text); /* whatever the broker sent, and where it was cut */
 }
 
 static void on_remote_open(struct broker *broker)
