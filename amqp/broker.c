@@ -21,6 +21,7 @@
 enum {
     OPEN_WITHIN_MS = 5000, /* from the dial to the OPEN */
     CLOSE_WITHIN_MS = 1000,
+    BLOCKED_INPUT = 64 << 10, /* bytes taken in while the socket takes none */
 };
 
 /* True once: whoever comes first says why. */
@@ -102,6 +103,10 @@ static void on_link(struct broker *broker, pn_event_t *event, bool ended)
 {
     pn_link_t *link = pn_event_link(event);
 
+    if ((pn_link_state(link) & PN_LOCAL_UNINIT) != 0) {
+        broker_fail(broker, "the broker attached a link that we did not open");
+        return;
+    }
     broker->handler->link_changed(broker->arg, link, ended);
     if (ended) {
         pn_link_close(link);
@@ -126,6 +131,9 @@ static void on_delivery(struct broker *broker, pn_event_t *event)
         (is_terminal(pn_delivery_remote_state(delivery)) || pn_delivery_settled(delivery))) {
         broker->handler->outcome(broker->arg, delivery);
         pn_delivery_settle(delivery);
+        broker->touches = broker->touches < BROKER_TOUCHES_MAX - BROKER_OUTCOME_TOUCHES
+                              ? broker->touches + BROKER_OUTCOME_TOUCHES
+                              : BROKER_TOUCHES_MAX;
     }
 }
 
@@ -183,7 +191,10 @@ static void on_readable(void *arg)
 
     switch (stream_read(broker->stream, bytes, REACTOR_READ_BUFFER, &n)) {
     case STREAM_OK:
+        broker->unread_input += n;
+        broker->in_turn = true;
         broker_take_input(broker, span_of(bytes, n));
+        broker->in_turn = false;
         break;
     case STREAM_AGAIN:
         break;
@@ -230,10 +241,25 @@ static void output_done(struct broker *broker, size_t n)
     }
 }
 
+/* While the socket takes nothing, little is taken in: what is answered would pile up. */
+static void watch_output(struct broker *broker, bool moved, bool blocked)
+{
+    if (moved || !blocked) {
+        broker->unblock_by = 0;
+        broker->unread_input = 0;
+    }
+    if (blocked && broker->unblock_by == 0) {
+        broker->unblock_by = clock_monotonic_ms() + BROKER_SILENCE_MS;
+    }
+    stream_want_write(broker->stream, blocked);
+    stream_want_read(broker->stream, !blocked || broker->unread_input < BLOCKED_INPUT);
+}
+
 static void write_out(struct broker *broker)
 {
     struct span bytes = output(broker);
     bool blocked = false;
+    bool moved = false;
 
     while (bytes.len > 0 && !blocked && !broker->failed) {
         size_t done = 0;
@@ -242,6 +268,7 @@ static void write_out(struct broker *broker)
         case STREAM_OK:
             output_done(broker, done);
             bytes = output(broker);
+            moved = true;
             break;
         case STREAM_AGAIN:
             blocked = true;
@@ -254,22 +281,39 @@ static void write_out(struct broker *broker)
             break;
         }
     }
-    stream_want_write(broker->stream, blocked);
+    watch_output(broker, moved, blocked);
 }
 
 /* ---- time ---- */
+
+static void sooner(int64_t *at, int64_t candidate)
+{
+    if (candidate != 0 && (*at == 0 || candidate < *at)) {
+        *at = candidate;
+    }
+}
 
 static void schedule(struct broker *broker)
 {
     int64_t at = broker->by;
 
-    if (broker->tick_at != 0 && (at == 0 || broker->tick_at < at)) {
-        at = broker->tick_at;
-    }
+    sooner(&at, broker->unblock_by);
+    sooner(&at, broker->tick_at);
     if (at == 0) {
         reactor_timer_clear(&broker->timer);
     } else {
         reactor_timer_set(&broker->timer, at - clock_monotonic_ms());
+    }
+}
+
+/* Heartbeats. Nothing fails in it but for the broker's own. */
+static void tick(struct broker *broker, int64_t now)
+{
+    pn_transport_t *transport = broker->engine.transport;
+
+    broker->tick_at = (int64_t)pn_transport_tick(transport, now);
+    if (pn_condition_is_set(pn_transport_condition(transport))) {
+        broker_fail(broker, "the broker was silent for 10 s");
     }
 }
 
@@ -281,8 +325,11 @@ static void on_timer(void *arg)
     if (broker->by != 0 && now >= broker->by) {
         broker_fail(broker, overdue(broker));
     }
+    if (broker->unblock_by != 0 && now >= broker->unblock_by) {
+        broker_fail(broker, "the broker took nothing for 10 s");
+    }
     if (broker->tick_at != 0 && now >= broker->tick_at && broker->has_engine) {
-        broker->tick_at = (int64_t)pn_transport_tick(broker->engine.transport, now);
+        tick(broker, now);
     }
     broker_turn(broker);
 }
@@ -376,6 +423,7 @@ struct broker *broker_open(const struct broker_options *options, const struct br
                                         .certificate = options->certificate && url->tls};
     buf_init(&broker->held, (size_t)BROKER_FRAME_MAX + REACTOR_READ_BUFFER);
     buf_init(&broker->out, (size_t)2 * SASL_CLIENT_FRAME_MAX);
+    broker->touches = BROKER_TOUCHES_MAX;
     reactor_timer_init(&broker->timer, options->reactor, on_timer, broker);
     broker->by = clock_monotonic_ms() + OPEN_WITHIN_MS;
     dialer_connect(options->dialer, url->host_port, OPEN_WITHIN_MS, dialed, broker);
@@ -391,6 +439,7 @@ void broker_close(struct broker *broker)
     dialer_cancel(broker->options->dialer);
     if (broker->has_engine) {
         pn_connection_driver_destroy(&broker->engine);
+        guard_done(&broker->guard);
     }
     if (broker->stream != NULL) {
         stream_close(broker->stream);

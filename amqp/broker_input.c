@@ -1,4 +1,4 @@
-/* What a broker sends: bytes to SASL, then whole frames to the engine. */
+/* What a broker sends: bytes to SASL, then frames through the guard to the engine. */
 #include <proton/connection.h>
 #include <proton/session.h>
 #include <proton/transport.h>
@@ -6,26 +6,34 @@
 #include <string.h>
 
 #include "amqp/broker_state.h"
-#include "amqp/codec.h"
 #include "net/address.h"
 
 enum {
-    IDLE_MS = 10000, /* announced; twice that is waited for */
-    FRAME_HEADER = 8,
-    TRANSFER = 0x14,
+    HEADER_SIZE = 8,  /* that of the protocol, and that of a frame */
+    SESSIONS = 32,    /* announced as channel-max: the broker may answer our one on any of these */
+    LINKS_MAX = 1024, /* attached, with those that it has not let go of yet */
 };
+
+static const char header[HEADER_SIZE] = {'A', 'M', 'Q', 'P', 0, 1, 0, 0};
 
 static void start_engine(struct broker *broker)
 {
+    static const struct guard_limits limits = {.max_frame = BROKER_FRAME_MAX,
+                                               .max_sessions = SESSIONS,
+                                               .max_session_begins = 1,
+                                               .max_links = LINKS_MAX,
+                                               .answers = true};
     char host[NET_HOST_PORT_MAX];
 
     if (pn_connection_driver_init(&broker->engine, NULL, NULL) != 0) {
         abort();
     }
     broker->has_engine = true;
+    guard_init(&broker->guard, &limits);
     net_host_of(broker->url->host_port, host, sizeof(host));
     (void)pn_transport_set_max_frame(broker->engine.transport, BROKER_FRAME_MAX);
-    pn_transport_set_idle_timeout(broker->engine.transport, IDLE_MS);
+    (void)pn_transport_set_channel_max(broker->engine.transport, SESSIONS - 1);
+    pn_transport_set_idle_timeout(broker->engine.transport, BROKER_SILENCE_MS);
     pn_connection_set_container(broker->engine.connection, broker->options->container);
     pn_connection_set_hostname(broker->engine.connection, host);
     broker_handle_events(broker); /* binds the transport */
@@ -64,44 +72,68 @@ static void feed(struct broker *broker, struct span bytes)
     }
 }
 
-/* The size of the frame in front: 0: not whole yet. The AMQP header counts as one. */
-static size_t frame_size(struct broker *broker, struct span in)
+/* What comes in place of a frame that is not taken is not looked at: the connection ends. */
+static void refuse(struct broker *broker, const struct ks_failure *what)
 {
-    const unsigned char *at = (const unsigned char *)in.ptr;
-    struct codec_reader body;
-    uint64_t descriptor = 0;
-    size_t size;
+    struct ks_failure why;
 
-    if (in.len < FRAME_HEADER) {
+    (void)ks_fail(&why, KS_IO, NULL, "the broker sent what is not taken: %s", what->text);
+    broker_fail(broker, why.text);
+}
+
+static size_t take_header(struct broker *broker, struct span in)
+{
+    if (memcmp(in.ptr, header, HEADER_SIZE) != 0) {
+        broker_fail(broker, "the broker does not speak AMQP 1.0.0");
         return 0;
     }
-    if (memcmp(in.ptr, "AMQP", 4) == 0) {
-        return FRAME_HEADER;
+    broker->has_header = true;
+    feed(broker, span_of(in.ptr, HEADER_SIZE));
+    return HEADER_SIZE;
+}
+
+/* The engine's work for a disposition grows with the deliveries that it names, and each keeps a
+ * copy of the state. */
+static bool pays_for(struct broker *broker, uint32_t deliveries, size_t size)
+{
+    uint64_t work = (uint64_t)deliveries * (1 + size / 1024);
+
+    if (work > broker->touches) {
+        return false;
     }
-    size = (size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
-    if (size < FRAME_HEADER || size > BROKER_FRAME_MAX || at[4] != 2 || at[5] != 0) {
-        broker_fail(broker, "the broker sent a malformed frame");
+    broker->touches -= (uint32_t)work;
+    return true;
+}
+
+static size_t take_frame(struct broker *broker, struct span in)
+{
+    struct guard_event event;
+    struct ks_failure why = {0};
+    size_t size = 0;
+
+    if (in.len < HEADER_SIZE) {
+        return 0;
+    }
+    if (!broker->has_header) {
+        return take_header(broker, in);
+    }
+    if (!guard_frame_size(in, BROKER_FRAME_MAX, &size, &why)) {
+        refuse(broker, &why);
         return 0;
     }
     if (in.len < size) {
         return 0;
     }
-    body = codec_reader_of(span_of(in.ptr + FRAME_HEADER, size - FRAME_HEADER));
-    if (size > FRAME_HEADER &&
-        (!codec_read_descriptor(&body, &descriptor) || descriptor == TRANSFER)) {
-        broker_fail(broker, "the broker sent a frame that has no place here");
+    if (guard_check(&broker->guard, span_of(in.ptr, size), 0, &event, &why) != GUARD_PASS) {
+        refuse(broker, &why);
         return 0;
     }
-    return size;
-}
-
-static size_t take_frame(struct broker *broker, struct span in)
-{
-    size_t size = frame_size(broker, in);
-
-    if (size > 0) {
-        feed(broker, span_of(in.ptr, size));
+    if (event.kind == GUARD_FRAME_DISPOSITION && !pays_for(broker, event.deliveries, size)) {
+        broker_fail(broker, "the broker names the same deliveries again and again");
+        return 0;
     }
+    feed(broker, span_of(in.ptr, size));
+    broker_handle_events(broker); /* one frame can make thousands */
     return size;
 }
 

@@ -2,7 +2,7 @@
  * broker_state: what the files of a broker's connection share. Internal to amqp/.
  *
  *   broker.c       its life: dial, the engine's events, output, deadlines, turns
- *   broker_input.c bytes to SASL, then frames to the engine
+ *   broker_input.c bytes to SASL, then frames through the guard to the engine
  *
  * Threads: its reactor's.
  */
@@ -12,13 +12,19 @@
 #include <stdint.h>
 
 #include "amqp/broker.h"
+#include "amqp/guard.h"
 #include "amqp/sasl_client.h"
 #include "base/buf.h"
 #include "net/reactor.h"
 
 struct stream;
 
-enum { BROKER_FRAME_MAX = 32 << 10 };
+enum {
+    BROKER_FRAME_MAX = 32 << 10,
+    BROKER_SILENCE_MS = 10000,     /* the engine announces half of it */
+    BROKER_OUTCOME_TOUCHES = 8,    /* that dispositions may touch a delivery, on average */
+    BROKER_TOUCHES_MAX = 64 << 10, /* such touches saved up */
+};
 
 enum broker_state {
     BROKER_DIALING,
@@ -42,14 +48,19 @@ struct broker {
     size_t out_done;
     pn_connection_driver_t engine;
     bool has_engine;
+    struct guard guard; /* if has_engine */
+    bool has_header;    /* the broker's, of AMQP */
+    uint32_t touches;   /* of deliveries by dispositions that may still come */
     pn_session_t *session;
 
     bool failed; /* `why` says */
     struct ks_failure why;
     bool in_turn;
     struct reactor_timer timer;
-    int64_t by;      /* deadline of the state; 0: none */
-    int64_t tick_at; /* heartbeats; 0: none */
+    int64_t by;          /* deadline of the state; 0: none */
+    int64_t tick_at;     /* heartbeats; 0: none */
+    int64_t unblock_by;  /* the socket must take output again; 0: it does */
+    size_t unread_input; /* bytes taken in while it takes none */
 };
 
 /* broker.c. The first failure counts; the turn ends the connection. */
