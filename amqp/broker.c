@@ -1,8 +1,7 @@
-#include "amqp/broker.h"
+#include "amqp/broker_state.h"
 
 #include <proton/condition.h>
 #include <proton/connection.h>
-#include <proton/connection_driver.h>
 #include <proton/delivery.h>
 #include <proton/event.h>
 #include <proton/link.h>
@@ -12,69 +11,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "amqp/codec.h"
-#include "amqp/sasl_client.h"
-#include "base/buf.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "net/address.h"
 #include "net/dialer.h"
-#include "net/reactor.h"
 #include "net/stream.h"
 #include "net/tls.h"
 
 enum {
     OPEN_WITHIN_MS = 5000, /* from the dial to the OPEN */
     CLOSE_WITHIN_MS = 1000,
-    IDLE_MS = 10000, /* announced; twice that is waited for */
-    FRAME_MAX = 32 << 10,
-    FRAME_HEADER = 8,
-    TRANSFER = 0x14,
+    BLOCKED_INPUT = 64 << 10, /* bytes taken in while the socket takes none */
 };
 
-enum broker_state {
-    BROKER_DIALING,
-    BROKER_SASL,
-    BROKER_OPENING, /* header and OPEN */
-    BROKER_OPEN,
-    BROKER_CLOSING,
-};
-
-struct broker {
-    const struct broker_options *options;
-    const struct broker_url *url;
-    const struct broker_handler *handler;
-    void *arg;
-
-    enum broker_state state;
-    struct stream *stream;
-    struct sasl_client sasl;
-    struct buf held; /* input that is not whole */
-    struct buf out;  /* of SASL */
-    size_t out_done;
-    pn_connection_driver_t engine;
-    bool has_engine;
-    pn_session_t *session;
-
-    bool failed; /* `why` says */
-    struct ks_failure why;
-    bool in_turn;
-    struct reactor_timer timer;
-    int64_t by;      /* deadline of the state; 0: none */
-    int64_t tick_at; /* heartbeats; 0: none */
-};
-
-static void fail(struct broker *broker, const char *text)
+/* True once: whoever comes first says why. */
+static bool first_failure(struct broker *broker)
 {
-    if (!broker->failed) {
-        broker->failed = true;
+    bool first = !broker->failed;
+
+    broker->failed = true;
+    return first;
+}
+
+void broker_fail(struct broker *broker, const char *text)
+{
+    if (first_failure(broker)) {
         (void)ks_fail(&broker->why, KS_IO, NULL, "%s", text);
     }
 }
 
 static void stream_failed(struct broker *broker)
 {
-    if (!broker->failed) {
-        broker->failed = true;
+    if (first_failure(broker)) {
         stream_explain(broker->stream, &broker->why);
     }
 }
@@ -107,6 +75,7 @@ static void add_condition(pn_condition_t *condition, const char *what, struct ks
 
     (void)ks_fail(why, KS_IO, NULL, "%s%s%.100s%s%.200s", what, name != NULL ? ": " : "",
                   name != NULL ? name : "", text != NULL ? ", " : "", text != NULL ? text : "");
+    utf8_mend(why->text); /* whatever the broker sent, and where it was cut */
 }
 
 static void on_remote_open(struct broker *broker)
@@ -122,8 +91,7 @@ static void on_remote_open(struct broker *broker)
 static void on_remote_close(struct broker *broker, pn_event_t *event)
 {
     pn_connection_close(broker->engine.connection);
-    if (!broker->failed) {
-        broker->failed = true;
+    if (first_failure(broker)) {
         add_condition(pn_connection_remote_condition(pn_event_connection(event)),
                       broker->state == BROKER_CLOSING ? "closed"
                                                       : "the broker closed the connection",
@@ -135,6 +103,10 @@ static void on_link(struct broker *broker, pn_event_t *event, bool ended)
 {
     pn_link_t *link = pn_event_link(event);
 
+    if ((pn_link_state(link) & PN_LOCAL_UNINIT) != 0) {
+        broker_fail(broker, "the broker attached a link that we did not open");
+        return;
+    }
     broker->handler->link_changed(broker->arg, link, ended);
     if (ended) {
         pn_link_close(link);
@@ -159,6 +131,9 @@ static void on_delivery(struct broker *broker, pn_event_t *event)
         (is_terminal(pn_delivery_remote_state(delivery)) || pn_delivery_settled(delivery))) {
         broker->handler->outcome(broker->arg, delivery);
         pn_delivery_settle(delivery);
+        broker->touches = broker->touches < BROKER_TOUCHES_MAX - BROKER_OUTCOME_TOUCHES
+                              ? broker->touches + BROKER_OUTCOME_TOUCHES
+                              : BROKER_TOUCHES_MAX;
     }
 }
 
@@ -172,7 +147,7 @@ static void handle_event(struct broker *broker, pn_event_t *event)
         on_remote_close(broker, event);
         break;
     case PN_SESSION_REMOTE_CLOSE:
-        fail(broker, "the broker ended the session");
+        broker_fail(broker, "the broker ended the session");
         break;
     case PN_LINK_REMOTE_OPEN:
     case PN_LINK_FLOW:
@@ -186,8 +161,7 @@ static void handle_event(struct broker *broker, pn_event_t *event)
         on_delivery(broker, event);
         break;
     case PN_TRANSPORT_ERROR:
-        if (!broker->failed) {
-            broker->failed = true;
+        if (first_failure(broker)) {
             add_condition(pn_transport_condition(broker->engine.transport), "the connection failed",
                           &broker->why);
         }
@@ -197,7 +171,7 @@ static void handle_event(struct broker *broker, pn_event_t *event)
     }
 }
 
-static void handle_events(struct broker *broker)
+void broker_handle_events(struct broker *broker)
 {
     pn_event_t *event = pn_connection_driver_next_event(&broker->engine);
 
@@ -209,120 +183,6 @@ static void handle_events(struct broker *broker)
 
 /* ---- input ---- */
 
-static void start_engine(struct broker *broker)
-{
-    char host[NET_HOST_PORT_MAX];
-
-    if (pn_connection_driver_init(&broker->engine, NULL, NULL) != 0) {
-        abort();
-    }
-    broker->has_engine = true;
-    net_host_of(broker->url->host_port, host, sizeof(host));
-    (void)pn_transport_set_max_frame(broker->engine.transport, FRAME_MAX);
-    pn_transport_set_idle_timeout(broker->engine.transport, IDLE_MS);
-    pn_connection_set_container(broker->engine.connection, broker->options->container);
-    pn_connection_set_hostname(broker->engine.connection, host);
-    handle_events(broker); /* binds the transport */
-    pn_connection_open(broker->engine.connection);
-    broker->session = pn_session(broker->engine.connection);
-    pn_session_open(broker->session);
-    broker->state = BROKER_OPENING;
-}
-
-static size_t take_sasl(struct broker *broker, struct span in)
-{
-    struct ks_failure why = {0};
-    size_t taken = 0;
-
-    if (sasl_client_take(&broker->sasl, in, &taken, &broker->out, &why) != KS_OK) {
-        fail(broker, why.text);
-    } else if (broker->sasl.done) {
-        start_engine(broker);
-    }
-    return taken;
-}
-
-static void feed(struct broker *broker, struct span bytes)
-{
-    while (bytes.len > 0) {
-        pn_rwbytes_t room = pn_connection_driver_read_buffer(&broker->engine);
-        size_t n = room.size < bytes.len ? room.size : bytes.len;
-
-        if (n == 0) {
-            fail(broker, "the broker sent frames that cannot be read");
-            return;
-        }
-        memcpy(room.start, bytes.ptr, n);
-        pn_connection_driver_read_done(&broker->engine, n);
-        bytes = span_of(bytes.ptr + n, bytes.len - n);
-    }
-}
-
-/* The size of the frame in front: 0: not whole yet. The AMQP header counts as one. */
-static size_t frame_size(struct broker *broker, struct span in)
-{
-    const unsigned char *at = (const unsigned char *)in.ptr;
-    struct codec_reader body;
-    uint64_t descriptor = 0;
-    size_t size;
-
-    if (in.len < FRAME_HEADER) {
-        return 0;
-    }
-    if (memcmp(in.ptr, "AMQP", 4) == 0) {
-        return FRAME_HEADER;
-    }
-    size = (size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
-    if (size < FRAME_HEADER || size > FRAME_MAX || at[4] != 2 || at[5] != 0) {
-        fail(broker, "the broker sent a malformed frame");
-        return 0;
-    }
-    if (in.len < size) {
-        return 0;
-    }
-    body = codec_reader_of(span_of(in.ptr + FRAME_HEADER, size - FRAME_HEADER));
-    if (size > FRAME_HEADER &&
-        (!codec_read_descriptor(&body, &descriptor) || descriptor == TRANSFER)) {
-        fail(broker, "the broker sent a frame that has no place here");
-        return 0;
-    }
-    return size;
-}
-
-static size_t take_frame(struct broker *broker, struct span in)
-{
-    size_t size = frame_size(broker, in);
-
-    if (size > 0) {
-        feed(broker, span_of(in.ptr, size));
-    }
-    return size;
-}
-
-static size_t take(struct broker *broker, struct span in)
-{
-    size_t total = 0;
-    size_t n = 1;
-
-    while (n > 0 && total < in.len && !broker->failed) {
-        struct span rest = span_of(in.ptr + total, in.len - total);
-
-        n = broker->state == BROKER_SASL ? take_sasl(broker, rest) : take_frame(broker, rest);
-        total += n;
-    }
-    return total;
-}
-
-static void take_input(struct broker *broker, struct span in)
-{
-    size_t taken;
-
-    buf_add_span(&broker->held, in);
-    taken = take(broker, buf_span(&broker->held));
-    memmove(broker->held.ptr, broker->held.ptr + taken, broker->held.len - taken);
-    broker->held.len -= taken;
-}
-
 static void on_readable(void *arg)
 {
     struct broker *broker = arg;
@@ -331,12 +191,15 @@ static void on_readable(void *arg)
 
     switch (stream_read(broker->stream, bytes, REACTOR_READ_BUFFER, &n)) {
     case STREAM_OK:
-        take_input(broker, span_of(bytes, n));
+        broker->unread_input += n;
+        broker->in_turn = true;
+        broker_take_input(broker, span_of(bytes, n));
+        broker->in_turn = false;
         break;
     case STREAM_AGAIN:
         break;
     case STREAM_END:
-        fail(broker, "the broker ended the connection");
+        broker_fail(broker, "the broker ended the connection");
         break;
     case STREAM_ERROR:
         stream_failed(broker);
@@ -378,10 +241,25 @@ static void output_done(struct broker *broker, size_t n)
     }
 }
 
+/* While the socket takes nothing, little is taken in: what is answered would pile up. */
+static void watch_output(struct broker *broker, bool moved, bool blocked)
+{
+    if (moved || !blocked) {
+        broker->unblock_by = 0;
+        broker->unread_input = 0;
+    }
+    if (blocked && broker->unblock_by == 0) {
+        broker->unblock_by = clock_monotonic_ms() + BROKER_SILENCE_MS;
+    }
+    stream_want_write(broker->stream, blocked);
+    stream_want_read(broker->stream, !blocked || broker->unread_input < BLOCKED_INPUT);
+}
+
 static void write_out(struct broker *broker)
 {
     struct span bytes = output(broker);
     bool blocked = false;
+    bool moved = false;
 
     while (bytes.len > 0 && !blocked && !broker->failed) {
         size_t done = 0;
@@ -390,34 +268,52 @@ static void write_out(struct broker *broker)
         case STREAM_OK:
             output_done(broker, done);
             bytes = output(broker);
+            moved = true;
             break;
         case STREAM_AGAIN:
             blocked = true;
             break;
         case STREAM_END:
-            fail(broker, "the broker ended the connection");
+            broker_fail(broker, "the broker ended the connection");
             break;
         case STREAM_ERROR:
             stream_failed(broker);
             break;
         }
     }
-    stream_want_write(broker->stream, blocked);
+    watch_output(broker, moved, blocked);
 }
 
 /* ---- time ---- */
+
+static void sooner(int64_t *at, int64_t candidate)
+{
+    if (candidate != 0 && (*at == 0 || candidate < *at)) {
+        *at = candidate;
+    }
+}
 
 static void schedule(struct broker *broker)
 {
     int64_t at = broker->by;
 
-    if (broker->tick_at != 0 && (at == 0 || broker->tick_at < at)) {
-        at = broker->tick_at;
-    }
+    sooner(&at, broker->unblock_by);
+    sooner(&at, broker->tick_at);
     if (at == 0) {
         reactor_timer_clear(&broker->timer);
     } else {
         reactor_timer_set(&broker->timer, at - clock_monotonic_ms());
+    }
+}
+
+/* Heartbeats. Nothing fails in it but for the broker's own. */
+static void tick(struct broker *broker, int64_t now)
+{
+    pn_transport_t *transport = broker->engine.transport;
+
+    broker->tick_at = (int64_t)pn_transport_tick(transport, now);
+    if (pn_condition_is_set(pn_transport_condition(transport))) {
+        broker_fail(broker, "the broker was silent for 10 s");
     }
 }
 
@@ -427,10 +323,13 @@ static void on_timer(void *arg)
     int64_t now = clock_monotonic_ms();
 
     if (broker->by != 0 && now >= broker->by) {
-        fail(broker, overdue(broker));
+        broker_fail(broker, overdue(broker));
+    }
+    if (broker->unblock_by != 0 && now >= broker->unblock_by) {
+        broker_fail(broker, "the broker took nothing for 10 s");
     }
     if (broker->tick_at != 0 && now >= broker->tick_at && broker->has_engine) {
-        broker->tick_at = (int64_t)pn_transport_tick(broker->engine.transport, now);
+        tick(broker, now);
     }
     broker_turn(broker);
 }
@@ -457,7 +356,7 @@ void broker_turn(struct broker *broker)
     }
     broker->in_turn = true;
     if (broker->has_engine) {
-        handle_events(broker);
+        broker_handle_events(broker);
         if (broker->state == BROKER_OPEN && !broker->failed) {
             broker->handler->turned(broker->arg);
             give_back_credit(broker);
@@ -467,7 +366,7 @@ void broker_turn(struct broker *broker)
         write_out(broker);
     }
     if (broker->has_engine) {
-        handle_events(broker); /* of writing */
+        broker_handle_events(broker); /* of writing */
     }
     broker->in_turn = false;
     if (broker->failed) {
@@ -489,7 +388,7 @@ static void dialed(void *arg, int fd, const struct ks_failure *why)
     char host[NET_HOST_PORT_MAX];
 
     if (fd < 0) {
-        fail(broker, why->text);
+        broker_fail(broker, why->text);
         broker_turn(broker);
         return;
     }
@@ -518,11 +417,13 @@ struct broker *broker_open(const struct broker_options *options, const struct br
     broker->url = url;
     broker->handler = handler;
     broker->arg = arg;
-    broker->sasl = (struct sasl_client){.user = options->user,
+    broker->sasl = (struct sasl_client){.peer = "the broker",
+                                        .user = options->user,
                                         .password = options->password,
                                         .certificate = options->certificate && url->tls};
-    buf_init(&broker->held, (size_t)FRAME_MAX + REACTOR_READ_BUFFER);
+    buf_init(&broker->held, (size_t)BROKER_FRAME_MAX + REACTOR_READ_BUFFER);
     buf_init(&broker->out, (size_t)2 * SASL_CLIENT_FRAME_MAX);
+    broker->touches = BROKER_TOUCHES_MAX;
     reactor_timer_init(&broker->timer, options->reactor, on_timer, broker);
     broker->by = clock_monotonic_ms() + OPEN_WITHIN_MS;
     dialer_connect(options->dialer, url->host_port, OPEN_WITHIN_MS, dialed, broker);
@@ -538,6 +439,7 @@ void broker_close(struct broker *broker)
     dialer_cancel(broker->options->dialer);
     if (broker->has_engine) {
         pn_connection_driver_destroy(&broker->engine);
+        guard_done(&broker->guard);
     }
     if (broker->stream != NULL) {
         stream_close(broker->stream);
@@ -555,7 +457,7 @@ void broker_shut_down(struct broker *broker)
         broker->state = BROKER_CLOSING;
         broker->by = clock_monotonic_ms() + CLOSE_WITHIN_MS;
     } else if (broker->state != BROKER_CLOSING) {
-        fail(broker, "closed");
+        broker_fail(broker, "closed");
     }
     broker_turn(broker);
 }

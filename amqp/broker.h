@@ -2,12 +2,14 @@
  * broker: one connection to a message broker: dial, TLS, SASL, OPEN, one session; frames in and out
  * through the engine, heartbeats, deadlines. What is sent over it is the sender's business.
  *
- * The engine is fed whole frames only, and none that a peer of ours has no reason to send: we grant
- * no credit, so a TRANSFER ends the connection.
+ * The engine is fed whole frames only, and none but what a broker has to say: it answers our OPEN,
+ * our session and our links, and speaks of our deliveries. The guard sees to it; we grant no
+ * credit, so a TRANSFER ends the connection too.
  *
  * Threads:   its reactor's only.
- * Ownership: the handler hears `ended` once, and closes the broker then or later; after
- * broker_close it hears nothing. Source:    AMQP 1.0 part 2.
+ * Ownership: the handler hears `ended` once, and closes the broker then or later; after that it
+ *            hears nothing.
+ * Source:    AMQP 1.0 part 2.
  */
 #pragma once
 
@@ -41,6 +43,7 @@ struct broker_handler {
     void (*outcome)(void *arg, struct pn_delivery_t *delivery);
     /* After events were handled, before output is written. */
     void (*turned)(void *arg);
+    /* `why` is borrowed for the call. */
     void (*ended)(void *arg, const struct ks_failure *why);
 };
 

@@ -1,7 +1,8 @@
 /*
  * broker_url: amqp://HOST[:PORT] and amqps://HOST[:PORT], as in messaging.urls.
  *
- * Threads: any; pure. Errors: KS_INVALID with what to write instead.
+ * Threads: any; pure.
+ * Errors:  KS_INVALID with what to write instead.
  */
 #pragma once
 

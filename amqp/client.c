@@ -65,7 +65,8 @@ static enum ks_status write_out(struct amqp_client *client, struct buf *out, str
 static enum ks_status log_in(struct amqp_client *client, const struct amqp_client_options *options,
                              struct early_bytes *early, struct ks_failure *why)
 {
-    struct sasl_client sasl = {.user = options->user, .password = options->password};
+    struct sasl_client sasl = {
+        .peer = "the server", .user = options->user, .password = options->password};
     struct buf out;
     enum ks_status st;
 

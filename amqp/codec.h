@@ -3,8 +3,9 @@
  *
  * Threads:   any; pure.
  * Ownership: what is read borrows from the bytes.
- * Errors:    a read returns false for anything that is not exactly the value asked for; the
- * reader's place is then undefined and `failed` stays set. Source:    AMQP 1.0 part 1.
+ * Errors:    a read returns false for anything that is not exactly the value asked for; the place
+ *            of the reader is then undefined and `failed` stays set.
+ * Source:    AMQP 1.0 part 1.
  */
 #pragma once
 

@@ -188,6 +188,14 @@ static bool bool_of(const struct guard_fields *fields, size_t index)
     return fields->has[index] && codec_read_bool(&at, &value) && value;
 }
 
+/* Of type ushort: a constructor and two bytes. */
+static bool is_zero(const struct guard_fields *fields, size_t index)
+{
+    const unsigned char *at = fields->at[index].at;
+
+    return fields->has[index] && at[1] == 0 && at[2] == 0;
+}
+
 /* What a check has at hand. */
 struct context {
     struct guard *guard;
@@ -227,7 +235,7 @@ static enum guard_verdict check_begin(struct context *c)
     if (c->session != NULL) {
         return fail(c->why, illegal, "BEGIN on a channel that has a session");
     }
-    if (c->fields->has[0]) {
+    if (guard->limits.answers ? !is_zero(c->fields, 0) : c->fields->has[0]) {
         return fail(c->why, invalid, "BEGIN answers a session that we did not begin");
     }
     if (guard->begins >= guard->limits.max_session_begins) {
@@ -299,7 +307,10 @@ static enum guard_verdict check_attach(struct context *c)
     if (guard->links >= guard->limits.max_links) {
         return fail(c->why, limit, "too many links on this connection");
     }
-    if (!take_attach(guard, c->now_ms)) {
+    if (guard->limits.answers && !peer_receives) {
+        return fail(c->why, illegal, "ATTACH of a link on which the peer sends");
+    }
+    if (!guard->limits.answers && !take_attach(guard, c->now_ms)) {
         return fail(c->why, limit, "links are attached too fast on this connection");
     }
     key = sha256_of_pair(peer_receives ? SPAN("r") : SPAN("s"), name);
@@ -510,13 +521,15 @@ bool guard_frame_size(struct span head, uint32_t max_frame, size_t *size, struct
     return true;
 }
 
-static bool is_small(const struct rule *rule, struct codec_reader whole, size_t payload)
+static bool is_small(const struct guard *guard, const struct rule *rule, struct codec_reader whole,
+                     size_t payload)
 {
     size_t bytes = codec_left(&whole) - payload;
     uint32_t values = rule->values;
 
     /* A value has a byte at least: what is short needs no count. */
-    return bytes <= values || (bytes <= rule->bytes && codec_skip_within(&whole, &values));
+    return bytes <= values ||
+           ((guard->limits.answers || bytes <= rule->bytes) && codec_skip_within(&whole, &values));
 }
 
 enum guard_verdict guard_check(struct guard *guard, struct span frame, int64_t now_ms,
@@ -539,7 +552,8 @@ enum guard_verdict guard_check(struct guard *guard, struct span frame, int64_t n
     if (codec_left(&body) == 0) {
         return guard->opened ? GUARD_PASS : fail(why, illegal, "an empty frame before OPEN");
     }
-    if (!guard_schema_read(&body, &fields)) {
+    if (!(guard->limits.answers ? guard_schema_read_answer(&body, &fields)
+                                : guard_schema_read(&body, &fields))) {
         return fail(why, decode, "a frame cannot be read");
     }
     while (rule->performative != fields.performative) {
@@ -547,7 +561,7 @@ enum guard_verdict guard_check(struct guard *guard, struct span frame, int64_t n
     }
     event->kind = rule->kind;
     c.payload = codec_left(&body);
-    if (!is_small(rule, whole, c.payload)) {
+    if (!is_small(guard, rule, whole, c.payload)) {
         return fail(why, limit, "a performative with too many values or bytes");
     }
     if (c.payload > 0 && rule->kind != GUARD_FRAME_TRANSFER) {

@@ -28,6 +28,9 @@ struct guard_limits {
     uint32_t max_sessions;       /* live; channels are 0 to this less one */
     uint32_t max_session_begins; /* in the connection's life */
     uint32_t max_links;          /* live, all sessions */
+    /* The peer is the server: it answers our session, on our channel 0, and our links, on all of
+     * which we send. What it says in words may be long. */
+    bool answers;
 };
 
 struct guard {

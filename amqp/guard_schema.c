@@ -5,7 +5,8 @@
 /*
  * One letter for each field:
  *   s string, y symbol, Y symbol or array, I uint, H ushort, L ulong, B ubyte, o bool, b binary,
- *   M map, T source or target, S delivery state, E error. '!' before a letter: mandatory.
+ *   M map, T source or target, S delivery state, E error,
+ *   * any value. '!' before a letter: mandatory.
  */
 struct composite {
     uint8_t descriptor;
@@ -22,6 +23,18 @@ static const struct composite performatives[] = {
     {PERFORMATIVE_DETACH, "!IoE"},
     {PERFORMATIVE_END, "E"},
     {PERFORMATIVE_CLOSE, "E"},
+};
+
+static const struct composite answers[] = {
+    {PERFORMATIVE_OPEN, "**IHI*****"},
+    {PERFORMATIVE_BEGIN, "H!I!I!II***"},
+    {PERFORMATIVE_ATTACH, "!s!I!oBB**MoIL***"},
+    {PERFORMATIVE_FLOW, "I!I!I!IIIIIoo*"},
+    {PERFORMATIVE_TRANSFER, "!IIbIooBSooo"},
+    {PERFORMATIVE_DISPOSITION, "!o!IIo*o"},
+    {PERFORMATIVE_DETACH, "!Io*"},
+    {PERFORMATIVE_END, "*"},
+    {PERFORMATIVE_CLOSE, "*"},
 };
 
 static const struct composite termini[] = {
@@ -66,6 +79,9 @@ static bool check_field(struct codec_reader *r, char kind)
     }
     if (kind == 'E') {
         return CHECK_COMPOSITE(r, errors);
+    }
+    if (kind == '*') {
+        return codec_skip(r, NULL);
     }
     if (!codec_peek(r, &type)) {
         return false;
@@ -139,7 +155,8 @@ static bool check_composite(struct codec_reader *r, const struct composite *tabl
     return composite != NULL && check_list(r, composite->fields, NULL);
 }
 
-bool guard_schema_read(struct codec_reader *body, struct guard_fields *out)
+static bool read_performative(struct codec_reader *body, const struct composite *table,
+                              size_t count, struct guard_fields *out)
 {
     const struct composite *composite;
 
@@ -147,7 +164,17 @@ bool guard_schema_read(struct codec_reader *body, struct guard_fields *out)
     if (!codec_read_descriptor(body, &out->performative)) {
         return false;
     }
-    composite = find_composite(performatives, sizeof(performatives) / sizeof(performatives[0]),
-                               out->performative);
+    composite = find_composite(table, count, out->performative);
     return composite != NULL && check_list(body, composite->fields, out);
+}
+
+bool guard_schema_read(struct codec_reader *body, struct guard_fields *out)
+{
+    return read_performative(body, performatives, sizeof(performatives) / sizeof(performatives[0]),
+                             out);
+}
+
+bool guard_schema_read_answer(struct codec_reader *body, struct guard_fields *out)
+{
+    return read_performative(body, answers, sizeof(answers) / sizeof(answers[0]), out);
 }

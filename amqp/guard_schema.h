@@ -37,3 +37,6 @@ struct guard_fields {
 /* Checks the body of a frame and finds its fields; the reader is left behind the performative,
  * where a transfer's payload begins. False: it is not exactly one of the nine. */
 bool guard_schema_read(struct codec_reader *body, struct guard_fields *out);
+/* The same of what a server answers: only what the guard or the engine counts with has a type. What
+ * it says of itself and why it refuses is taken as it comes. */
+bool guard_schema_read_answer(struct codec_reader *body, struct guard_fields *out);

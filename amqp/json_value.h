@@ -2,7 +2,8 @@
  * json_value: JSON values written as AMQP values: int or long, double, boolean, string, map, list,
  * null: as Hono writes a tenant's defaults.
  *
- * Threads: any; pure. Source: Hono's JSON to AMQP mapping.
+ * Threads: any; pure.
+ * Source:  Hono's JSON to AMQP mapping.
  */
 #pragma once
 

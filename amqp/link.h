@@ -3,8 +3,9 @@
  * of answers that wait for credit.
  *
  * Threads:   its connection's reactor.
- * Ownership: a link belongs to its connection's table; gone with link_gone. Others name it by
- * handle. Source:    AMQP 1.0 section 2.6; Hono's rules for addresses.
+ * Ownership: a link belongs to its connection's table; gone with link_gone. Others name it by its
+ *            handle.
+ * Source:    AMQP 1.0 section 2.6; Hono's rules for addresses.
  */
 #pragma once
 

@@ -100,16 +100,17 @@ static enum ks_status take_outcome(struct sasl_client *client, struct codec_read
     uint8_t code = 0;
 
     if (!codec_read_ubyte(fields, &code)) {
-        return ks_fail(why, KS_INVALID, NULL, "the server sent a malformed SASL outcome");
+        return ks_fail(why, KS_INVALID, NULL, "%s sent a malformed SASL outcome", client->peer);
     }
     if (code == 0) {
         client->done = true;
         return KS_OK;
     }
-    return code == 1 ? ks_fail(why, KS_UNAUTHORIZED, NULL, "the server refuses the login (%s)%s",
-                               mechanism_of(client),
-                               client->user != NULL ? ": user or password is wrong" : "")
-                     : ks_fail(why, KS_UNAVAILABLE, NULL, "the server cannot check logins now");
+    return code == 1
+               ? ks_fail(why, KS_UNAUTHORIZED, NULL, "%s refuses the login (%s)%s", client->peer,
+                         mechanism_of(client),
+                         client->user != NULL ? ": user or password is wrong" : "")
+               : ks_fail(why, KS_UNAVAILABLE, NULL, "%s cannot check logins now", client->peer);
 }
 
 static enum ks_status take_frame(struct sasl_client *client, struct span body, struct buf *out,
@@ -122,12 +123,12 @@ static enum ks_status take_frame(struct sasl_client *client, struct span body, s
 
     if (!codec_read_descriptor(&reader, &descriptor) ||
         !codec_read_list(&reader, &fields, &count)) {
-        return ks_fail(why, KS_INVALID, NULL, "the server sent a malformed SASL frame");
+        return ks_fail(why, KS_INVALID, NULL, "%s sent a malformed SASL frame", client->peer);
     }
     if (descriptor == MECHANISMS && !client->has_init) {
         if (count == 0 || !offers(&fields, span_cstr(mechanism_of(client)))) {
-            return ks_fail(why, KS_INVALID, NULL, "the server does not offer the mechanism %s",
-                           mechanism_of(client));
+            return ks_fail(why, KS_INVALID, NULL, "%s does not offer the mechanism %s",
+                           client->peer, mechanism_of(client));
         }
         add_init(client, out);
         client->has_init = true;
@@ -136,7 +137,7 @@ static enum ks_status take_frame(struct sasl_client *client, struct span body, s
     if (descriptor == OUTCOME && client->has_init) {
         return take_outcome(client, &fields, why);
     }
-    return ks_fail(why, KS_INVALID, NULL, "the server sent a SASL frame out of turn");
+    return ks_fail(why, KS_INVALID, NULL, "%s sent a SASL frame out of turn", client->peer);
 }
 
 static size_t frame_size(struct span in)
@@ -160,14 +161,15 @@ enum ks_status sasl_client_take(struct sasl_client *client, struct span in, size
         if (!client->has_header) {
             client->has_header = memcmp(rest.ptr, header, HEADER_SIZE) == 0;
             if (!client->has_header) {
-                return ks_fail(why, KS_INVALID, NULL,
-                               "the server does not speak AMQP 1.0 with SASL");
+                return ks_fail(why, KS_INVALID, NULL, "%s does not speak AMQP 1.0 with SASL",
+                               client->peer);
             }
         } else {
             size = frame_size(rest);
             if (size < HEADER_SIZE || size > SASL_CLIENT_FRAME_MAX || rest.ptr[4] != 2 ||
                 rest.ptr[5] != 1) {
-                return ks_fail(why, KS_INVALID, NULL, "the server sent a malformed SASL frame");
+                return ks_fail(why, KS_INVALID, NULL, "%s sent a malformed SASL frame",
+                               client->peer);
             }
             if (rest.len < size) {
                 break;

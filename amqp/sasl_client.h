@@ -18,6 +18,7 @@
 enum { SASL_CLIENT_FRAME_MAX = 4096 };
 
 struct sasl_client {
+    const char *peer; /* who is talked to, in failures: "the broker" */
     const char *user; /* NULL: no PLAIN */
     const char *password;
     bool certificate; /* the TLS session has shown one */

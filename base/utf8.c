@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <string.h>
+
 /* What the first byte says: how long the character is, and which second bytes may follow. */
 struct lead {
     unsigned char first;
@@ -52,4 +54,20 @@ bool utf8_valid(struct span text)
         i += len;
     }
     return true;
+}
+
+void utf8_mend(char *text)
+{
+    size_t left = strlen(text);
+
+    while (left > 0) {
+        size_t len = utf8_length((const unsigned char *)text, left);
+
+        if (len == 0) {
+            *text = '?';
+            len = 1;
+        }
+        text += len;
+        left -= len;
+    }
 }

@@ -4,7 +4,8 @@
  * Threads:   any; pure.
  * Ownership: spans of a certificate live in the arena it was parsed into.
  * Errors:    KS_INVALID "not-a-certificate" with OpenSSL's own words; its error queue is left
- * empty. Source:    RFC 5280.
+ *            empty.
+ * Source:    RFC 5280.
  */
 #pragma once
 

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/counters.h"
 #include "base/lock.h"
 
@@ -213,6 +214,7 @@ static void reactor_on_timer(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    timer->at = 0;
     timer->fire(timer->arg);
 }
 
@@ -231,7 +233,13 @@ void reactor_timer_set(struct reactor_timer *timer, int64_t in_ms)
 {
     int64_t ms = in_ms > 0 ? in_ms : 0;
     struct timeval in = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    int64_t now = clock_monotonic_ms();
+    int64_t set_for = timer->at > now ? timer->at : now; /* one that is due is set for now */
 
+    if (timer->at != 0 && set_for == now + ms) {
+        return; /* its call may be under way: adding it once more would take that back */
+    }
+    timer->at = now + ms;
     if (evtimer_add(timer->event, &in) != 0) {
         abort();
     }
@@ -239,6 +247,7 @@ void reactor_timer_set(struct reactor_timer *timer, int64_t in_ms)
 
 void reactor_timer_clear(struct reactor_timer *timer)
 {
+    timer->at = 0;
     (void)evtimer_del(timer->event);
 }
 
@@ -247,5 +256,6 @@ void reactor_timer_done(struct reactor_timer *timer)
     if (timer->event != NULL) {
         event_free(timer->event);
         timer->event = NULL;
+        timer->at = 0;
     }
 }

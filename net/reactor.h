@@ -6,7 +6,7 @@
  *            reactor_post from any thread; everything else on the reactor's own thread (or before
  *            _start).
  * Ownership: a post is handed over: it is run once on the reactor's thread, or, when the reactor
- * has stopped, run with `discard` true on the closing thread, so that nothing leaks.
+ *            has stopped, run with `discard` true on the closing thread, so that nothing leaks.
  */
 #pragma once
 
@@ -52,10 +52,12 @@ struct reactor_timer {
     struct event *event;
     void (*fire)(void *arg);
     void *arg;
+    int64_t at; /* monotonic ms it is set for; 0: not set */
 };
 void reactor_timer_init(struct reactor_timer *timer, struct reactor *reactor,
                         void (*fire)(void *arg), void *arg);
-/* (Re)arms it; fires once. */
+/* (Re)arms it; fires once. Whoever arms it again and again for a time that has come does not keep
+ * it from firing. */
 void reactor_timer_set(struct reactor_timer *timer, int64_t in_ms);
 void reactor_timer_clear(struct reactor_timer *timer);
 /* Takes a zeroed one. */

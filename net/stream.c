@@ -106,7 +106,9 @@ void stream_close(struct stream *stream)
     free(stream);
 }
 
-static enum stream_result stream_tls_result(struct stream *stream, int rc, bool reading)
+/* was_open: its handshake was done before; OpenSSL forgets that when it fails. */
+static enum stream_result stream_tls_result(struct stream *stream, int rc, bool reading,
+                                            bool was_open)
 {
     int system_error = errno;
     int error = SSL_get_error(stream->ssl, rc);
@@ -126,6 +128,10 @@ static enum stream_result stream_tls_result(struct stream *stream, int rc, bool 
         return STREAM_END;
     }
     stream->failed = true;
+    if (error == SSL_ERROR_SSL && was_open &&
+        ERR_GET_REASON(tls_error) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+        return STREAM_END; /* without a close_notify, as most who die */
+    }
     stream->tls_error = tls_error;
     stream->error = error == SSL_ERROR_SYSCALL ? system_error : 0;
     return STREAM_ERROR;
@@ -145,12 +151,13 @@ enum stream_result stream_read(struct stream *stream, void *to, size_t cap, size
     ssize_t n;
 
     if (stream->ssl != NULL) {
+        bool was_open = stream_is_tls_open(stream);
         int rc;
 
         ERR_clear_error();
         rc = SSL_read_ex(stream->ssl, to, cap, done);
         if (rc != 1) {
-            return stream_tls_result(stream, rc, true);
+            return stream_tls_result(stream, rc, true, was_open);
         }
         if (stream->read_needs_write) {
             stream->read_needs_write = false;
@@ -176,12 +183,13 @@ enum stream_result stream_write(struct stream *stream, const void *from, size_t 
     ssize_t n;
 
     if (stream->ssl != NULL) {
+        bool was_open = stream_is_tls_open(stream);
         int rc;
 
         ERR_clear_error();
         rc = SSL_write_ex(stream->ssl, from, len, done);
         if (rc != 1) {
-            return stream_tls_result(stream, rc, false);
+            return stream_tls_result(stream, rc, false, was_open);
         }
         if (stream->write_needs_read) {
             stream->write_needs_read = false;

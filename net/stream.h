@@ -26,7 +26,7 @@ struct stream_handler {
 enum stream_result {
     STREAM_OK,    /* *done bytes moved, > 0 */
     STREAM_AGAIN, /* nothing now; the handler will be called */
-    STREAM_END,   /* the peer closed its side */
+    STREAM_END,   /* the peer closed its side; with TLS, whether it said so or not */
     STREAM_ERROR, /* reset, TLS alert, … */
 };
 
@@ -38,8 +38,8 @@ void stream_close(struct stream *stream);
 enum stream_result stream_read(struct stream *stream, void *to, size_t cap, size_t *done);
 enum stream_result stream_write(struct stream *stream, const void *from, size_t len, size_t *done);
 
-/* Why the last STREAM_ERROR, in the system's or OpenSSL's words; of a certificate, what is wrong
- * with it. */
+/* Only after STREAM_ERROR: why, in the system's or OpenSSL's words; of a certificate, what is wrong
+ * with it. Always sets *why, KS_IO. */
 void stream_explain(const struct stream *stream, struct ks_failure *why);
 
 /* Whether `readable` is wanted; starts as true. Calling it with true while OpenSSL holds decrypted

@@ -5,10 +5,11 @@
  * only when the broker has accepted it.
  *
  * Threads:   the outbox_add functions on the writer, in its transaction. outbox_wake and
- * outbox_wait from any thread after a commit. What the sender uses: on the sender's. Ownership: a
- * waiter is its owner's again when it has been released. Errors:    KS_UNAVAILABLE "outbox-full"
- * when no event may be added: the caller writes nothing. A service without an outbox (NULL) makes
- * no events and no notifications.
+ *            outbox_wait from any thread after a commit. What the sender uses: on the sender's.
+ * Ownership: a waiter is its owner's again when it has been released.
+ * Errors:    KS_UNAVAILABLE "outbox-full" when no event may be added: the caller writes nothing.
+ *
+ * A service without an outbox (NULL) makes no events and no notifications.
  */
 #pragma once
 

@@ -19,8 +19,9 @@
  * Threads:   writer_submit from any thread, never blocks. `run` and `done` are called on the writer
  *            thread; `done` must not block: it posts the answer on.
  * Ownership: the job is handed over on KS_OK and handed on by `done`, which is called exactly once
- * for each job that was taken, at shutdown too. Errors:    KS_BUSY "busy" when the lane is full,
- * KS_UNAVAILABLE after writer_stop: the job stays the caller's.
+ *            for each job that was taken, at shutdown too.
+ * Errors:    KS_BUSY "busy" when the lane is full, KS_UNAVAILABLE after writer_stop: the job stays
+ *            the caller's.
  */
 #pragma once
 

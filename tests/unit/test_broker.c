@@ -93,9 +93,9 @@ static void check(const struct sasl_client *like, struct span in, enum ks_status
 
 static void logins(void **state)
 {
-    const struct sasl_client plain = {.user = "u", .password = "p"};
-    const struct sasl_client external = {.certificate = true};
-    const struct sasl_client nobody = {.user = NULL};
+    const struct sasl_client plain = {.peer = "the broker", .user = "u", .password = "p"};
+    const struct sasl_client external = {.peer = "the broker", .certificate = true};
+    const struct sasl_client nobody = {.peer = "the broker", .user = NULL};
     static const char init[] =
         HEADER "\0\0\0\x21\2\1\0\0\0\x53\x41\xd0\0\0\0\x11\0\0\0\2\xa3\5PLAIN"
                "\xa0\4\0u\0p";
@@ -110,9 +110,25 @@ static void logins(void **state)
     check(&external, SPAN(HEADER ONE_PLAIN), KS_INVALID, false, HEADER, 8);
 }
 
+static void failures_say_who_refuses(void **state)
+{
+    struct sasl_client client = {.peer = "the broker", .user = "u", .password = "p"};
+    const struct span in = SPAN(HEADER ONE_PLAIN OUTCOME("\1"));
+    struct ks_failure why = {0};
+    size_t taken = 0;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 0);
+    assert_int_equal(sasl_client_take(&client, in, &taken, &out, &why), KS_UNAUTHORIZED);
+    assert_string_equal(why.text,
+                        "the broker refuses the login (PLAIN): user or password is wrong");
+    buf_done_secret(&out);
+}
+
 static void what_is_no_sasl_is_refused(void **state)
 {
-    const struct sasl_client plain = {.user = "u", .password = "p"};
+    const struct sasl_client plain = {.peer = "the broker", .user = "u", .password = "p"};
     const struct span cases[] = {
         SPAN("HTTP/1.1"),
         SPAN("AMQP\0\1\0\0"),
@@ -137,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses),
         cmocka_unit_test(logins),
+        cmocka_unit_test(failures_say_who_refuses),
         cmocka_unit_test(what_is_no_sasl_is_refused),
     };
 

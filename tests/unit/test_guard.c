@@ -454,6 +454,107 @@ static void attaches_are_refilled_by_time(void **state)
     assert_int_equal(passed, 3); /* five a burst, two are attached */
 }
 
+/* ---- a server's answers ---- */
+
+static enum guard_verdict answer_begin(uint16_t channel, unsigned char answers)
+{
+    const unsigned char ushort[] = {0x60, 0, answers};
+    struct frame f = start(0x11, channel);
+
+    buf_add(&f.bytes, ushort, sizeof(ushort));
+    f.fields++;
+    uint(&f, 0);
+    uint(&f, 100);
+    uint(&f, 100);
+    return ask(f);
+}
+
+/* Up to its OPEN. */
+static int set_up_answers(void **state)
+{
+    struct guard_limits answers = limits;
+
+    (void)state;
+    answers.answers = true;
+    answers.max_session_begins = 1;
+    guard_init(&guard, &answers);
+    assert_int_equal(open_frame(), GUARD_PASS);
+    return 0;
+}
+
+static void one_session_is_answered(void **state)
+{
+    static const struct {
+        uint16_t channel;
+        unsigned char answers;
+        enum guard_verdict verdict;
+    } cases[] = {
+        {0, 0, GUARD_PASS},
+        {3, 0, GUARD_PASS},
+        {4, 0, GUARD_FAIL_CONNECTION}, /* beyond what was announced */
+        {0, 1, GUARD_FAIL_CONNECTION}, /* which we have not begun */
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        guard_done(&guard);
+        (void)set_up_answers(state);
+        assert_int_equal(answer_begin(cases[i].channel, cases[i].answers), cases[i].verdict);
+    }
+    guard_done(&guard);
+    (void)set_up_answers(state);
+    assert_int_equal(begin(0), GUARD_FAIL_CONNECTION); /* it answers none */
+    assert_int_equal(answer_begin(1, 0), GUARD_PASS);
+    assert_int_equal(answer_begin(2, 0), GUARD_FAIL_CONNECTION);
+}
+
+static void links_are_answered_as_fast_as_they_are_opened(void **state)
+{
+    (void)state;
+    assert_int_equal(answer_begin(0, 0), GUARD_PASS);
+    assert_int_equal(attach(0, "ours", 0, false), GUARD_FAIL_CONNECTION); /* we do not receive */
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(attach(0, "ours", 0, true), GUARD_PASS);
+        assert_int_equal(flow(0, 0, 10), GUARD_PASS);
+        assert_int_equal(transfer(0, 0, 4, false, 1), GUARD_FAIL_CONNECTION);
+        assert_int_equal(attach(0, "ours", 1, true), GUARD_FAIL_CONNECTION);
+        assert_int_equal(detach(0), GUARD_PASS);
+    }
+}
+
+/* In words, it says what it likes. */
+static void a_server_may_talk(void **state)
+{
+    static char long_text[3001];
+    struct frame f;
+
+    (void)state;
+    memset(long_text, 'x', sizeof(long_text) - 1);
+    assert_int_equal(answer_begin(0, 0), GUARD_PASS);
+    f = start(0x15, 0); /* a state that we do not know, with much to say */
+    flag(&f, true);
+    uint(&f, 3);
+    uint(&f, 5);
+    flag(&f, true);
+    text(&f, long_text);
+    assert_int_equal(ask(f), GUARD_PASS);
+    assert_int_equal(event.deliveries, 3);
+    f = start(0x15, 0);
+    flag(&f, true);
+    text(&f, "3"); /* but a number is one */
+    assert_int_equal(ask(f), GUARD_FAIL_CONNECTION);
+    f = start(0x18, 0);
+    buf_add(&f.bytes, "\xC0\x65\x64", 3); /* a list of a hundred nulls */
+    for (int i = 0; i < 100; i++) {
+        codec_write_null(&f.bytes);
+    }
+    f.fields++;
+    assert_int_equal(ask(f), GUARD_FAIL_CONNECTION);
+    assert_string_equal(why.text, "a performative with too many values or bytes");
+    f = start(0x18, 0);
+    text(&f, "goodbye \xFF");
+    assert_int_equal(ask(f), GUARD_PASS);
+}
+
 int main(void)
 {
 #define GUARDS(f, up) cmocka_unit_test_setup_teardown(f, up, tear_down)
@@ -473,6 +574,9 @@ int main(void)
         GUARDS(dispositions_have_an_order, set_up_links),
         GUARDS(what_cannot_be_read_exactly_is_refused, set_up_links),
         GUARDS(attaches_are_refilled_by_time, set_up_links),
+        GUARDS(one_session_is_answered, set_up_answers),
+        GUARDS(links_are_answered_as_fast_as_they_are_opened, set_up_answers),
+        GUARDS(a_server_may_talk, set_up_answers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,11 +11,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "net/address.h"
 #include "net/reactor.h"
 #include "net/stream.h"
 
-enum { POSTS = 1000, POSTERS = 4 };
+enum { POSTS = 1000, POSTERS = 4, BUSY_TURNS = 1000000 };
 
 static struct reactor *reactor;
 static sem_t done;
@@ -111,6 +112,54 @@ static void a_timer_fires_once_on_its_thread(void **state)
     reactor_stop(reactor);
     assert_int_equal(sem_trywait(&done), -1);
     reactor_timer_done(&timer);
+}
+
+/* Its socket is always readable, and at each turn it arms its timer for one and the same time. */
+struct busy {
+    struct reactor_timer timer;
+    struct stream *stream;
+    int64_t by;
+    unsigned turns;
+    bool fired;
+};
+
+static void busy_turn(void *arg)
+{
+    struct busy *busy = arg;
+
+    if (!busy->fired && ++busy->turns < BUSY_TURNS) {
+        reactor_timer_set(&busy->timer, busy->by - clock_monotonic_ms());
+    } else {
+        stream_want_read(busy->stream, false);
+        sem_post(&done);
+    }
+}
+
+static void busy_timer(void *arg)
+{
+    struct busy *busy = arg;
+
+    busy->fired = true;
+}
+
+static void a_timer_that_is_armed_at_each_turn_fires(void **state)
+{
+    static const struct stream_handler handler = {.readable = busy_turn, .writable = busy_turn};
+    struct busy busy = {.by = clock_monotonic_ms() + 30};
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    reactor_timer_init(&busy.timer, reactor, busy_timer, &busy);
+    busy.stream = stream_open(reactor, ends[0], NULL, &handler, &busy);
+    assert_ok(reactor_start(reactor, why));
+    sem_wait(&done);
+    reactor_stop(reactor);
+    assert_true(busy.turns < BUSY_TURNS); /* it fired while there was always something to read */
+    stream_close(busy.stream);
+    reactor_timer_done(&busy.timer);
+    close(ends[1]);
 }
 
 /* ---- streams ---- */
@@ -246,6 +295,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(posts_to_a_stopped_reactor_are_discarded, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_timer_fires_once_on_its_thread, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_timer_that_is_armed_at_each_turn_fires, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_stream_moves_bytes_and_tells_of_the_end, set_up,
                                         tear_down),
         cmocka_unit_test(addresses_are_checked),

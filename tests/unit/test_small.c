@@ -105,6 +105,29 @@ static void utf8_is_checked_to_the_letter(void **state)
     assert_false(utf8_valid(SPAN("\xC3")));
 }
 
+static void utf8_is_mended_in_place(void **state)
+{
+    const struct {
+        const char *text;
+        const char *mended;
+    } cases[] = {
+        {"", ""},
+        {"a\xC3\xA9", "a\xC3\xA9"},
+        {"a\xC3", "a?"},
+        {"\xF0\x9F\x98", "???"},
+        {"\xFFz\xC3\xC3\xA9\x80", "?z?\xC3\xA9?"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[16];
+
+        (void)snprintf(text, sizeof(text), "%s", cases[i].text);
+        utf8_mend(text);
+        assert_string_equal(text, cases[i].mended);
+    }
+}
+
 static void *count(void *arg)
 {
     struct counters_slot *slot = counters_slot_open();
@@ -174,6 +197,7 @@ int main(void)
         cmocka_unit_test(a_buffer_keeps_its_bound),
         cmocka_unit_test(an_arena_gives_aligned_zeroed_memory),
         cmocka_unit_test(utf8_is_checked_to_the_letter),
+        cmocka_unit_test(utf8_is_mended_in_place),
         cmocka_unit_test(counters_of_all_threads_are_summed),
         cmocka_unit_test(log_lines_have_both_forms_and_peer_text_is_escaped),
     };
