@@ -450,6 +450,12 @@ void broker_close(struct broker *broker)
     free(broker);
 }
 
+void broker_give_up(struct broker *broker, const char *why)
+{
+    broker_fail(broker, why);
+    broker_turn(broker);
+}
+
 void broker_shut_down(struct broker *broker)
 {
     if (broker->state == BROKER_OPEN) {

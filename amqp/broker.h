@@ -52,6 +52,8 @@ struct broker *broker_open(const struct broker_options *options, const struct br
                            const struct broker_handler *handler, void *arg);
 /* At once. Takes NULL. */
 void broker_close(struct broker *broker);
+/* Ends the connection for this reason: calls `ended`. */
+void broker_give_up(struct broker *broker, const char *why);
 /* Sends a CLOSE; `ended` follows. */
 void broker_shut_down(struct broker *broker);
 /* Writes what the engine has to say: the end of whatever was done from outside. May call `ended`.

@@ -15,6 +15,7 @@ enum {
     WATCH_MS = 1000, /* between two looks for what is never answered */
     ATTACH_WITHIN_MS = 10000,
     OUTCOME_WITHIN_MS = 60000,
+    UNANSWERED_MAX = 512, /* attaches of a connection */
 };
 
 /* ---- slots that are given back ---- */
@@ -209,6 +210,11 @@ static void watch(void *arg)
     say(sender, "the broker does not answer", NULL);
     while ((link = sender_links_overdue(&sender->links, ATTACH_WITHIN_MS, &how)) != NULL) {
         link_ended(sender, link, how);
+        sender->unanswered++;
+    }
+    if (sender->unanswered > UNANSWERED_MAX) { /* the engine keeps each */
+        broker_give_up(sender->broker, "the broker answers no attach");
+        return;
     }
     sender_lanes_each(sender->lanes, forget_overdue, sender);
     reactor_timer_set(&sender->watch, WATCH_MS);
@@ -239,6 +245,7 @@ static void pause_anew(void *arg, struct lane *lane)
 void sender_outcome_begin(struct sender *sender)
 {
     sender_links_init(&sender->links, sender->broker);
+    sender->unanswered = 0;
     sender_lanes_each(sender->lanes, pause_anew, NULL);
     reactor_timer_set(&sender->watch, WATCH_MS);
 }

@@ -76,10 +76,11 @@ struct sender {
     int64_t opened_ms;          /* monotonic; 0: this connection has not been open */
     bool fruitful;              /* it has had something accepted */
     uint64_t told[BROKERS_MAX]; /* what was logged of a broker's trouble, as a hash */
-    unsigned barren;   /* connections in a row that ended while entries were on their way, and
-                          nothing had been accepted */
-    bool careful;      /* an entry may be what they end by: one at a time */
-    char refusal[320]; /* the last, in words */
+    unsigned barren;     /* connections in a row that ended while entries were on their way, and
+                            nothing had been accepted */
+    unsigned unanswered; /* attaches of this connection */
+    bool careful;        /* an entry may be what they end by: one at a time */
+    char refusal[320];   /* the last, in words */
     char parked_address[EVENT_ADDRESS_MAX]; /* of the last event that was parked */
     bool requeue_wanted;                    /* parked events are to go back into the queue */
     int64_t requeue_at;                     /* monotonic; not before */
