@@ -164,7 +164,7 @@ class Time(Hostile):
             while not self.over.wait(0.5):
                 peer.send(EMPTY)
 
-        koseki = self.against(talk, buffer=4096, tenant={"defaults": {"x": "x" * 60000}},
+        koseki = self.against(talk, buffer=4096, tenant={"defaults": {"x": "x" * 30000}},
                               provisioning__event_wait="10ms")
         self.provision_many(koseki, 200)
         self.wait_trouble(koseki, "the broker took nothing for 10 s")
