@@ -90,7 +90,8 @@ struct talk {
     size_t body;
     struct slot slot[SLOTS];
     uint64_t tag;
-    bool idle; /* there is nothing to send */
+    bool idle;   /* there is nothing to send */
+    bool enough; /* at the next turn it gives up */
 
     int fd; /* the broker's end; -1: gone */
     enum place place;
@@ -267,6 +268,10 @@ static void turned(void *arg)
     while (sender_links_overdue(&talk->links, 5000, &how) != NULL) {
     }
     pump(talk);
+    if (talk->enough) {
+        broker_give_up(talk->broker, "enough of it"); /* heard when the turn is over */
+        must(talk->ended == 0 && !broker_is_open(talk->broker), "an end within a turn");
+    }
 }
 
 static void link_changed(void *arg, struct pn_link_t *engine, bool gone)
@@ -847,6 +852,9 @@ static void service_step(struct talk *talk, uint8_t what)
     case 4:
         talk->idle = !talk->idle;
         broker_turn(talk->broker);
+        break;
+    case 5:
+        talk->enough = true;
         break;
     default:
         talk->addresses = what / 8 < 24 ? 1U + what / 8 : ADDRESSES;
