@@ -472,7 +472,7 @@ static void put_span(struct frame *f, struct span encoded)
 /* What may stand where the broker's words are taken as they come. */
 static struct span any(struct talk *talk)
 {
-    static const struct span samples[] = {
+    const struct span samples[] = {
         SPAN("\x40"),
         SPAN("\xa1\x04text"),
         SPAN("\xa3\x04name"),
@@ -712,7 +712,7 @@ static void error_frame(struct frame *f, struct talk *talk, uint8_t kind)
 
 static void mechanisms_frame(struct frame *f, struct talk *talk, uint8_t kind)
 {
-    static const struct span samples[] = {
+    const struct span samples[] = {
         SPAN("\xe0\x12\x02\xa3\x05PLAIN\x09"
              "ANONYMOUS"),
         SPAN("\xf0\0\0\0\x1f\0\0\0\x02\xb3\0\0\0\x05PLAIN\0\0\0\x09"
