@@ -372,7 +372,7 @@ void broker_turn(struct broker *broker)
     if (broker->failed) {
         struct ks_failure why = broker->why;
 
-        broker->handler->ended(broker->arg, &why); /* may close the broker */
+        broker->handler->ended(broker->arg, &why); /* closes the broker */
         return;
     }
     schedule(broker);

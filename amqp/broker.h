@@ -7,7 +7,7 @@
  * credit, so a TRANSFER ends the connection too.
  *
  * Threads:   its reactor's only.
- * Ownership: the handler hears `ended` once, and closes the broker then or later; after that it
+ * Ownership: the handler hears `ended` once and closes the broker within that call; after that it
  *            hears nothing.
  * Source:    AMQP 1.0 part 2.
  */

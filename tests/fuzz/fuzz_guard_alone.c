@@ -4,7 +4,8 @@
  * counts are those of the picture, and a performative that is cut anywhere is never read.
  *
  * An empty frame is the service's turn: time goes on, and the high bits of its channel grant
- * credit, or detach a link. Bytes that begin with the SASL header are what a client sent.
+ * credit, or detach a link. Bytes that begin with the SASL header are what a client sent; those
+ * behind a byte FF are what a broker answers.
  *
  * Covers: amqp/guard.c amqp/guard_schema.c
  */
@@ -37,6 +38,7 @@ struct link {
 
 struct picture {
     struct guard guard;
+    bool answers;
     int64_t now_ms;
     bool session[4];
     unsigned sessions;
@@ -74,6 +76,21 @@ static void link_ended(void *arg, uint16_t channel, uint32_t handle)
 
     expect(find(picture, channel, handle) != NULL);
     picture->ended++;
+}
+
+static bool read_fields(const struct picture *picture, struct codec_reader *at,
+                        struct guard_fields *fields)
+{
+    return picture->answers ? guard_schema_read_answer(at, fields) : guard_schema_read(at, fields);
+}
+
+/* What a broker answers is a session of ours, the first; others answer none. */
+static bool answers_ours(const struct picture *picture, const struct guard_fields *fields)
+{
+    static const unsigned char first[3] = {0x60, 0, 0};
+
+    return picture->answers ? fields->has[0] && memcmp(fields->at[0].at, first, sizeof(first)) == 0
+                            : !fields->has[0];
 }
 
 static void on_begin(struct picture *picture, uint16_t channel)
@@ -143,7 +160,7 @@ static void on_transfer(struct link *link, const struct guard_fields *fields, si
 
 /* Whatever is let through is one value, nested ones included, read to its last byte: without that
  * byte it cannot be read. */
-static void expect_whole(struct span performative)
+static void expect_whole(const struct picture *picture, struct span performative)
 {
     struct codec_reader value = codec_reader_of(performative);
 
@@ -152,7 +169,7 @@ static void expect_whole(struct span performative)
         struct codec_reader cut = codec_reader_of(span_of(performative.ptr, len - 1));
         struct guard_fields fields;
 
-        expect(!guard_schema_read(&cut, &fields));
+        expect(!read_fields(picture, &cut, &fields));
     }
 }
 
@@ -164,16 +181,18 @@ static void on_passed(struct picture *picture, const struct guard_event *event, 
     struct guard_fields fields;
     size_t payload;
 
-    expect(guard_schema_read(&at, &fields));
+    expect(read_fields(picture, &at, &fields));
     payload = codec_left(&at);
     expect(payload == 0 || event->kind == GUARD_FRAME_TRANSFER);
-    expect_whole(span_of(body.ptr, body.len - payload));
+    expect_whole(picture, span_of(body.ptr, body.len - payload));
     expect(verdict == GUARD_PASS || event->kind == GUARD_FRAME_TRANSFER);
     switch (event->kind) {
     case GUARD_FRAME_BEGIN:
+        expect(answers_ours(picture, &fields));
         on_begin(picture, event->channel);
         break;
     case GUARD_FRAME_ATTACH:
+        expect(!picture->answers || flag(&fields, 2)); /* we send on all */
         on_attach(picture, event, &fields);
         break;
     case GUARD_FRAME_FLOW:
@@ -262,11 +281,14 @@ static struct span without_headers(struct span input)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct span rest = without_headers(span_of(data, size));
-    struct picture picture = {.now_ms = 0};
+    struct picture picture = {.answers = size > 0 && data[0] == 0xFF};
+    struct span rest =
+        picture.answers ? span_of(data + 1, size - 1) : without_headers(span_of(data, size));
+    struct guard_limits with = limits;
     bool more = true;
 
-    guard_init(&picture.guard, &limits);
+    with.answers = picture.answers;
+    guard_init(&picture.guard, &with);
     picture.guard.link_ended = link_ended;
     picture.guard.link_ended_arg = &picture;
     while (more && rest.len >= 8) {
