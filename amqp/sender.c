@@ -158,9 +158,11 @@ static void ended(void *arg, const struct ks_failure *why)
 
     report(sender, false, why->text);
     tell_trouble(sender, why->text);
-    sender->barren = sender->fruitful                         ? 0
-                     : sender_lanes_in_use(sender->lanes) > 0 ? sender->barren + 1
-                                                              : sender->barren;
+    if (sender->fruitful) {
+        sender->barren = 0;
+    } else if (sender->opened_ms != 0 && sender_lanes_in_use(sender->lanes) > 0) {
+        sender->barren++;
+    }
     broker_close(sender->broker);
     sender->broker = NULL;
     sender_outcome_reset(sender);

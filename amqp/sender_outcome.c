@@ -73,7 +73,7 @@ static void refuse(struct sender *sender, struct slot *slot, bool counts)
     if (sender_lanes_refused(sender->lanes, slot, counts)) {
         pause_lane(sender, lane);
     } else if (slot->state == SLOT_LEAVING) {
-        sender_note_parked(sender, lane);
+        sender_note_parked(sender, lane, NULL);
     }
     free_lost(sender);
 }
@@ -223,9 +223,10 @@ static void watch(void *arg)
 
 /* ---- connections ---- */
 
-void sender_note_parked(struct sender *sender, const struct lane *lane)
+void sender_note_parked(struct sender *sender, const struct lane *lane, const char *why)
 {
     memcpy(sender->parked_address, lane->address, sizeof(sender->parked_address));
+    sender->parked_why = why != NULL ? why : sender->refusal;
 }
 
 void sender_outcome_init(struct sender *sender)

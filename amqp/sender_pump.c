@@ -112,7 +112,8 @@ static enum sent send_entry(struct sender *sender, struct lane *lane, enum store
         if (can == SENT) {
             hand_over(sender, slot, link);
         } else {
-            sender_note_parked(sender, lane);
+            sender_note_parked(sender, lane,
+                               lane->hopeless ? NULL : "longer than the broker takes");
             sender_lanes_give_up(sender->lanes, slot);
         }
     }

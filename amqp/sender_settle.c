@@ -132,7 +132,7 @@ static void settled_on_reactor(struct reactor_post *post, bool discard)
             "count=%llu address=%s why=%s action=\"the broker keeps rejecting them; they are tried "
             "again at the next connection, restart or SIGHUP\"",
             (unsigned long long)settlement->parked, sender->parked_address,
-            log_text(&text, span_cstr(sender->refusal)));
+            log_text(&text, span_cstr(sender->parked_why)));
     }
     if (settlement->discarded > 0) {
         counters_add(sender->counters, COUNTER_OUTBOX_DISCARDED, settlement->discarded);
@@ -184,8 +184,7 @@ static void settle_later(void *arg)
     sender_turn(arg);
 }
 
-/* ---- parked events go back into the queue: at each connection, and when somebody asks for it ----
- */
+/* ---- parked events: back into the queue at each connection, and at SIGHUP ---- */
 
 static void requeued_on_reactor(struct reactor_post *post, bool discard)
 {
@@ -201,7 +200,7 @@ static void requeued_on_reactor(struct reactor_post *post, bool discard)
         log_info("events-unparked", "count=%zu", requeue->moved);
         sender->looked_at[STORE_EVENTS] = 0; /* they lie before what was looked at */
     }
-    if (requeue->status != KS_OK) { /* as above */
+    if (requeue->status != KS_OK) { /* the disk is full, or the store read-only */
         sender->requeue_wanted = true;
         sender->requeue_at = clock_monotonic_ms() + AGAIN_REFUSED_MS;
         reactor_timer_set(&sender->settle_later, AGAIN_REFUSED_MS);

@@ -76,12 +76,13 @@ struct sender {
     int64_t opened_ms;          /* monotonic; 0: this connection has not been open */
     bool fruitful;              /* it has had something accepted */
     uint64_t told[BROKERS_MAX]; /* what was logged of a broker's trouble, as a hash */
-    unsigned barren;     /* connections in a row that ended while entries were on their way, and
-                            nothing had been accepted */
+    unsigned barren;     /* connections in a row that were open, and ended while entries were on
+                            their way and nothing had been accepted */
     unsigned unanswered; /* attaches of this connection */
     bool careful;        /* an entry may be what they end by: one at a time */
     char refusal[320];   /* the last, in words */
     char parked_address[EVENT_ADDRESS_MAX]; /* of the last event that was parked */
+    const char *parked_why;                 /* a literal, or `refusal` */
     bool requeue_wanted;                    /* parked events are to go back into the queue */
     int64_t requeue_at;                     /* monotonic; not before */
     bool walk_waits; /* for a link, or its next turn: what it has not come to may still be sent */
@@ -111,8 +112,8 @@ void sender_outcome_begin(struct sender *sender);
 void sender_outcome_reset(struct sender *sender);
 void sender_outcome(struct sender *sender, struct pn_delivery_t *delivery);
 void sender_link_changed(struct sender *sender, struct pn_link_t *engine, bool gone);
-/* An event of the lane is to be parked. */
-void sender_note_parked(struct sender *sender, const struct lane *lane);
+/* An event of the lane is to be parked. `why`: a literal; NULL: the last refusal. */
+void sender_note_parked(struct sender *sender, const struct lane *lane, const char *why);
 
 /* sender_settle.c */
 void sender_settle_init(struct sender *sender);
