@@ -106,13 +106,14 @@ class Oddities(Messaging):
         self.assertEqual(figures["newly-parked"], 0)
         self.assertFalse(left)
 
-    def test_a_message_that_ends_its_link_is_parked_and_holds_up_nobody(self):
+    def poison(self, outcome):
+        """The first event of T1 is always met with this outcome: it is parked, and all others arrive."""
         poison = []
 
         def judge(address, message):
             if not poison and address == "event/T1":
                 poison.append(message.id)
-            return "detach" if message.id in poison else "accept"
+            return outcome if message.id in poison else "accept"
 
         self.broker.judge = judge
         koseki = self.open()
@@ -122,26 +123,14 @@ class Oddities(Messaging):
         self.wait_events(devices["T2"], "T2")
         self.wait_events(devices["T1"][1:], "T1")
         koseki.wait_for(lambda: self.messaging(koseki)["parked"] == 1, "parking", 120)
-        self.assertEqual(self.check_sums(koseki)["newly-parked"], 1)
+        return koseki
+
+    def test_a_message_that_ends_its_link_is_parked_and_holds_up_nobody(self):
+        self.assertEqual(self.check_sums(self.poison("detach"))["newly-parked"], 1)
 
     @unittest.skipUnless(LONG, "a minute, with --long")
     def test_an_event_that_ends_the_connection_is_parked_and_holds_up_nobody(self):
-        poison = []
-
-        def judge(address, message):
-            if not poison and address == "event/T1":
-                poison.append(message.id)
-            return "cut" if message.id in poison else "accept"
-
-        self.broker.judge = judge
-        koseki = self.open()
-        self.tenants(koseki, "T1", "T2")
-        with Adapter(koseki) as adapter:
-            devices = {tenant: [self.provision(adapter, tenant) for _ in range(10)] for tenant in ("T1", "T2")}
-        self.wait_events(devices["T2"], "T2")
-        self.wait_events(devices["T1"][1:], "T1")
-        koseki.wait_for(lambda: self.messaging(koseki)["parked"] == 1, "parking", 120)
-        self.assertIn('address=event/T1 why="the connection ends when it is sent"', koseki.log())
+        self.assertIn('address=event/T1 why="the connection ends when it is sent"', self.poison("cut").log())
 
     def test_no_credit_costs_nothing(self):
         """Several tenants' events wait, and nothing is to be done about it."""

@@ -315,7 +315,7 @@ static struct uuid instance_of(const char *in, bool read_only)
 
 static bool same(struct uuid a, struct uuid b)
 {
-    return memcmp(a.bytes, b.bytes, sizeof(a.bytes)) == 0;
+    return uuid_eq(&a, &b);
 }
 
 /* What it tells is something else than what the original tells, and than what it told when it was
