@@ -2,8 +2,9 @@
  * messaging: what the settings say about the message broker, read and checked: addresses, login,
  * TLS.
  *
- * Threads: the caller's. Ownership: messaging_done frees; what it holds is borrowed by the sender,
- * but for the password, which it copies.
+ * Threads:   the caller's.
+ * Ownership: messaging_done frees; what it holds is borrowed by the sender, but for the password,
+ *            which the sender copies.
  */
 #pragma once
 
